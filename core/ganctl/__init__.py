@@ -1,0 +1,72 @@
+"""ganctl: train GANs from plugins.
+
+The names below are what a plugin author imports. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .data.dataset import is_image_name as is_image_name
+    from .data.pixels import Unreadable as Unreadable
+    from .data.spec import ImageSpec as ImageSpec
+    from .errors import GanctlError as GanctlError
+    from .errors import UserError as UserError
+    from .hooks import hookimpl as hookimpl
+    from .interfaces import Augmenter as Augmenter
+    from .interfaces import Batch as Batch
+    from .interfaces import Discriminator as Discriminator
+    from .interfaces import Evaluator as Evaluator
+    from .interfaces import Generator as Generator
+    from .interfaces import ImageBatch as ImageBatch
+    from .interfaces import Phase as Phase
+    from .interfaces import Players as Players
+    from .interfaces import Progress as Progress
+    from .interfaces import StyleGenerator as StyleGenerator
+    from .model import Model as Model
+    from .model import load as load
+    from .options import Opt as Opt
+    from .plugin import Architecture as Architecture
+    from .plugin import Augmentation as Augmentation
+    from .plugin import Evaluation as Evaluation
+    from .plugin import Hook as Hook
+    from .plugin import Item as Item
+    from .plugin import NoOptions as NoOptions
+    from .plugin import Objective as Objective
+    from .plugin import Recipe as Recipe
+    from .plugin import Source as Source
+
+_HOME = {
+    "data.dataset": ["is_image_name"],
+    "data.pixels": ["Unreadable"],
+    "data.spec": ["ImageSpec"],
+    "errors": ["GanctlError", "UserError"],
+    "hooks": ["hookimpl"],
+    "interfaces": [
+        *("Augmenter", "Batch", "Discriminator", "Evaluator", "Generator", "ImageBatch"),
+        *("Phase", "Players", "Progress", "StyleGenerator"),
+    ],
+    "model": ["Model", "load"],
+    "options": ["Opt"],
+    "plugin": [
+        *("Architecture", "Augmentation", "Evaluation", "Hook", "Item"),
+        *("NoOptions", "Objective", "Recipe", "Source"),
+    ],
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted([*_MODULE, "random"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'ganctl' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ganctl.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

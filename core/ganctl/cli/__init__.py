@@ -1,0 +1,1 @@
+"""The command line: a front door and one module per command."""

@@ -1,0 +1,55 @@
+"""What a command says while it works: all of it on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
+    """A bar with rate and time left; quiet when standard error is not a terminal.
+
+    Yields `update(done, note="")`.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, note="": None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task(description, total=total, note="")
+
+        def update(done: int, note: str | None = None) -> None:
+            bar.update(task, completed=done, **({} if note is None else {"note": note}))
+
+        yield update

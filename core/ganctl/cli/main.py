@@ -1,0 +1,77 @@
+"""The front door: picks the command, turns errors into one line and an exit status.
+
+`--help`, `--version` and `list-plugins` are answered before Typer, rich or torch is
+imported, so that they take a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import GanctlError, UserError
+from ..options import did_you_mean
+
+COMMANDS = {
+    "train": "Train a model; with no option, the MLP GAN on the embedded digits.",
+    "resume": "Continue a run from its newest checkpoint.",
+    "generate": "Make pictures with a trained model.",
+    "plot": "Draw a run's losses and figures as a PNG.",
+    "list-plugins": "Show what is installed: architectures, objectives, sources, hooks …",
+    "describe": "Show a plugin's options; for an architecture its layers too.",
+    "doctor": "Check this machine: what works, what does not, what to do.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except GanctlError as error:
+        for line in str(error).splitlines():
+            print(f"ganctl: error: {line}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("ganctl: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `ganctl … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    name, *rest = arguments
+    if name == "--version":
+        print(f"ganctl {__version__}")
+        return 0
+    if name not in COMMANDS:
+        what = "option" if name.startswith("-") else "command"
+        raise UserError(f"{name}: no such {what}{did_you_mean(name, COMMANDS)}")
+    module = importlib.import_module(f"ganctl.cli.{name.replace('-', '_')}")
+    status: int = module.run(rest)
+    sys.stdout.flush()
+    return status
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: ganctl COMMAND [OPTIONS]",
+            "",
+            "Train GANs: architectures, objectives, data sources and hooks are plugins.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "`ganctl COMMAND --help` tells more; `ganctl --version` prints the version.",
+        ]
+    )

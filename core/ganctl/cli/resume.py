@@ -1,0 +1,53 @@
+"""`ganctl resume`: continue a run as if it had never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UserError
+from ..training.plan import resolve
+from ..training.run import Run
+from .console import say
+from .parse import existing, run_command
+
+
+def run(argv: list[str]) -> int:
+    return run_command(resume, "resume", argv)
+
+
+def resume(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="The run folder.")],
+    kimg: Annotated[
+        float | None, typer.Option(help="New total length in thousands of images.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Another device: auto, cpu, cuda, mps.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")
+    ] = False,
+) -> int:
+    """Continue a run from its newest checkpoint; --kimg makes it longer."""
+    from ..training import checkpoint
+    from .train import prepare_set, read_config, train_run
+
+    run = Run(existing(folder))
+    core, tables = read_config(run.config_file)
+    changes = {k: v for k, v in {"kimg": kimg, "device": device}.items() if v is not None}
+    plan = resolve({**core, **changes}, tables)
+    latest = run.latest()
+    header = checkpoint.read_header(latest / checkpoint.TRAINING) if latest else {"images": 0}
+    assert plan.settings.kimg is not None
+    if header["images"] >= plan.settings.kimg * 1000:
+        raise UserError(
+            f"{run.folder}: has done its {header['images'] / 1000:.3f} kimg; "
+            f"to go on, name a larger total: --kimg {plan.settings.kimg * 2:g}"
+        )
+    dataset = prepare_set(plan)
+    if changes:
+        run.write_config(plan.config())
+    run.rewind(header["images"])
+    if latest is None:
+        say("no checkpoint yet: starting from the beginning")
+    return train_run(plan, run, dataset, latest, as_json)

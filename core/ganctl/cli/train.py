@@ -1,0 +1,205 @@
+"""`ganctl train`: from what is asked for to a run and its pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UserError
+from ..options import did_you_mean
+from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice, Plan, resolve
+from ..training.run import Run, read_toml
+from ..training.settings import Settings
+from .console import progress, say
+from .parse import Group, first_pass, merge, run_command, with_options
+
+if TYPE_CHECKING:
+    from ..data.dataset import Dataset
+
+_DEFAULTS = {"arch": DEFAULT_ARCHITECTURE, "source": DEFAULT_SOURCE}
+
+
+def run(argv: list[str]) -> int:
+    named = first_pass(argv, [*TABLES, "config", "data"])
+    core, tables = read_config(Path(named["config"])) if "config" in named else ({}, {})
+    for table in TABLES:
+        if table in named and tables.get(table, {}).get("name") != named[table]:
+            tables[table] = {"name": named[table]}  # another plugin: the file's options go
+    if "data" in named:
+        if "source" in named:
+            raise UserError("train: --data and --source: give one of them")
+        tables.pop("source", None)
+    elif "source" in named:
+        core.pop("data", None)
+
+    def train(
+        given: dict[str, dict[str, Any]],
+        arch: Annotated[str, typer.Option(help="Architecture.")] = DEFAULT_ARCHITECTURE,
+        source: Annotated[
+            str | None, typer.Option(help=f"Where pictures come from [{DEFAULT_SOURCE}].")
+        ] = None,
+        objective: Annotated[
+            str | None, typer.Option(help="Objective, if not the architecture's own.")
+        ] = None,
+        augment: Annotated[str | None, typer.Option(help="Augmenter; none for none.")] = None,
+        config: Annotated[
+            str | None, typer.Option(help="Take options from a TOML file, such as a run's config.toml.")
+        ] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Show what would be done; train nothing.")
+        ] = False,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")
+        ] = False,
+    ) -> int:
+        """Train a model. With no option: the MLP GAN on the embedded digits."""
+        for table in TABLES:
+            if given.get(table):
+                tables[table] = {**tables.get(table, {}), **given[table]}
+        plan = resolve(merge(core, given[""]), tables)
+        return show(plan, as_json) if dry_run else start(plan, as_json)
+
+    return run_command(with_options(train, _groups(argv, tables)), "train", argv)
+
+
+def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Group]:
+    """The run's own options, and those of the plugins that this command line names."""
+    groups = [Group("", Settings, "Run")]
+    names: dict[str, Any] = {t: tables.get(t, {}).get("name", _DEFAULTS.get(t)) for t in TABLES}
+    if names["objective"] is None and any(word.startswith(("--objective.", "--help")) for word in argv):
+        names["objective"] = _recipe_objective(tables.get("arch", {}))
+    for table, name in names.items():
+        if name is None or (table == "augment" and name == "none"):
+            continue
+        if table not in tables and not any(w.startswith((f"--{table}.", "--help")) for w in argv):
+            continue  # nothing of it is named here
+        try:
+            choice = Choice.make(table, {"name": name})
+        except UserError:
+            if "--help" in argv:
+                continue  # help is for finding out what to do
+            raise
+        title = f"{name} ({TABLES[table]})"
+        groups.append(Group(table, choice.plugin.options_class, title))
+    return groups
+
+
+def _recipe_objective(table: Mapping[str, Any]) -> str | None:
+    """The objective of the architecture's recipe, for its flags and help panel."""
+    from ..data.spec import ImageSpec
+
+    try:
+        choice = Choice.make("arch", {"name": table.get("name", DEFAULT_ARCHITECTURE)})
+        side = choice.plugin.resolution
+        recipe = choice.plugin.recipe(choice.options, ImageSpec(side, side, 3), None)
+    except UserError:
+        return None
+    name: str = recipe.objective
+    return name
+
+
+def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The run's own options and the plugin tables of a TOML file."""
+    core, tables = {}, {}
+    for key, value in read_toml(file).items():
+        if key in TABLES:
+            tables[key] = {"name": value} if isinstance(value, str) else dict(value)
+        elif isinstance(value, dict):
+            raise UserError(f"{file}: [{key}]: no such table{did_you_mean(key, TABLES)}")
+        else:
+            core[key] = value
+    return core, tables
+
+
+def start(plan: Plan, as_json: bool = False) -> int:
+    """Prepare the set if need be, create the run, train."""
+    dataset = prepare_set(plan)
+    from ..training.session import check_size
+
+    assert plan.settings.batch is not None
+    check_size(dataset, plan.settings.batch)
+    run = Run.create(plan.settings.run, plan.name, plan.config())
+    return train_run(plan, run, dataset, None, as_json)
+
+
+def train_run(
+    plan: Plan, run: Run, dataset: Dataset, checkpoint: Path | None, as_json: bool
+) -> int:
+    """Train a run from its beginning or from a checkpoint, with everything a person sees."""
+    from ..hooks import Hooks
+    from ..training.run import find_model
+    from ..training.session import Session
+    from .training_bar import TrainingBar
+
+    hooks = Hooks.installed()
+    say(f"run: {run.folder}")
+    with progress("reading the set", len(dataset), "images") as advance:
+        session = Session(plan, run, dataset, hooks, advance)
+    if checkpoint is not None:
+        session.resume(checkpoint)
+        say(f"continuing from {checkpoint}")
+    with progress("training", session.total, "images") as update:
+        hooks.add("progress bar", TrainingBar(update))
+        picture = session.train()
+    model = find_model(run.folder)
+    if as_json:
+        print(json.dumps({"run": str(run.folder), "model": str(model), "picture": str(picture)}))
+    else:
+        print(f"picture: {picture}\nmodel:   {model}")
+    run.close()
+    return 0
+
+
+def prepare_set(plan: Plan) -> Dataset:
+    """The plan's set, made from its source if it is not there yet."""
+    from ..data.dataset import Dataset
+    from ..data.prepare import prepare
+
+    if not plan.prepared:
+        if plan.source is None:
+            raise UserError(f"{plan.data}: no such file or folder")
+        say(f"preparing {plan.source.entry.name} as {plan.data}")
+        with progress("preparing", None, "images") as advance:
+            report = prepare(plan.source.plugin, plan.source.options, plan.spec, plan.data, advance)
+        for key, reason in report.skipped[:20]:
+            print(f"ganctl: warning: skipped {key}: {reason}", file=sys.stderr)
+        if report.skipped:
+            say(f"kept {report.kept} pictures, skipped {len(report.skipped)} that cannot be read")
+    return Dataset(plan.data)
+
+
+def show(plan: Plan, as_json: bool) -> int:
+    """`--dry-run`: the resolved run, the layer tables, an estimate of the memory."""
+    import tomli_w
+
+    from ..summary import training_bytes
+    from .describe import network_tables, print_tables
+
+    tables, networks = network_tables(
+        plan.architecture.plugin, plan.architecture.options, plan.spec
+    )
+    assert plan.settings.micro_batch is not None
+    estimate = training_bytes(
+        tables, networks, plan.settings.micro_batch, bool(plan.settings.ema_kimg)
+    )
+    if as_json:
+        document = {
+            "config": plan.config(),
+            "prepared": plan.prepared,
+            "memory_bytes": estimate,
+            "networks": {name: [vars(row) for row in rows] for name, rows in tables.items()},
+        }
+        print(json.dumps(document, indent=2))
+        return 0
+    print(tomli_w.dumps(plan.config()))
+    print_tables(tables, networks)
+    state = "is there" if plan.prepared else "will be prepared"
+    print(f"The set {state}: {plan.data}")
+    print(f"Memory: about {estimate / 1e6:,.0f} MB for weights, optimisers and activations.")
+    print("Nothing was trained (--dry-run).")
+    return 0

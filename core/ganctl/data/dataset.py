@@ -1,0 +1,205 @@
+"""A prepared set: a STORED zip (or a folder) of equal-sized PNG or JPEG files.
+
+Labels stand in `dataset.json`, `{"labels": [["00000/img00000000.png", 3], …]}`, as
+StyleGAN2-ADA, StyleGAN3, EDM and R3GAN read and write them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ..errors import GanctlError, UserError
+from .pixels import Pixels, Unreadable, decode
+from .spec import ImageSpec
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+_LIST = "dataset.json"
+
+
+class Dataset:
+    """A prepared set, opened. Reading decodes one image at a time."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Raises `UserError` when there is no usable set at `path`."""
+        self.path = Path(path)
+        if not self.path.exists():
+            raise UserError(f"{self.path}: no such file or folder")
+        self._zip = None if self.path.is_dir() else _open_zip(self.path)
+        self.names = self._list_images()
+        if not self.names:
+            raise UserError(f"{self.path}: no pictures in it (wanted: {_suffix_list()})")
+        self.labels, class_names = self._read_labels()
+        first = self._decode_header(self.names[0])
+        classes = 0 if self.labels is None else int(self.labels.max()) + 1
+        self.spec = ImageSpec(*first, max(classes, len(class_names)), class_names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> Pixels:
+        """Image `index` as uint8 (C, H, W). Raises `UserError` if it is not as the others."""
+        name = self.names[index]
+        try:
+            pixels = decode(self._bytes(name), self.spec.channels)
+        except (Unreadable, zipfile.BadZipFile, OSError) as error:
+            raise UserError(f"{self.path}: cannot read {name}: {error}") from None
+        if pixels.shape[:2] != (self.spec.height, self.spec.width):
+            height, width = pixels.shape[:2]
+            raise UserError(
+                f"{self.path}: {name} is {height}x{width} but {self.names[0]} is "
+                f"{self.spec.height}x{self.spec.width}; let ganctl make them equal: "
+                f"--source folder --source.path {self.path}"
+            )
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def fingerprint(self) -> str:
+        """Changes when the pictures or labels do; reads names, sizes and checksums only."""
+        if self._zip is not None:
+            facts = sorted((i.filename, i.CRC, i.file_size) for i in self._zip.infolist())
+        else:
+            stats = [(name, (self.path / name).stat()) for name in self.names]
+            facts = [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _list_images(self) -> list[str]:
+        if self._zip is not None:
+            names = [i.filename for i in self._zip.infolist() if not i.is_dir()]
+        else:
+            names = [
+                (Path(folder) / file).relative_to(self.path).as_posix()
+                for folder, _, files in os.walk(self.path)
+                for file in files
+            ]
+        return sorted(name for name in names if is_image_name(name))
+
+    def _bytes(self, name: str) -> bytes:
+        return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+
+    def _decode_header(self, name: str) -> tuple[int, int, int]:
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(self._bytes(name))) as image:
+                channels = {"L": 1, "1": 1, "RGBA": 4}.get(image.mode, 3)
+                return image.height, image.width, channels
+        except Exception:
+            raise UserError(f"{self.path}: cannot read {name}: not a picture file") from None
+
+    def _read_labels(self) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
+        try:
+            listing = json.loads(self._bytes(_LIST))
+            pairs = listing.get("labels")
+            if pairs is None:
+                return None, ()
+            by_name = {name: int(label) for name, label in pairs}
+            names = tuple(str(name) for name in listing.get("label_names", ()))
+            labels = np.array([by_name[name] for name in self.names], dtype=np.int64)
+        except (KeyError, FileNotFoundError) as error:
+            if _LIST in str(error):
+                return None, ()  # a set without labels need not have the file
+            raise UserError(f"{self.path}: {_LIST} has no label for {error}") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.path}: {_LIST} is not a list of labels: {error}") from None
+        if labels.min() < 0:
+            raise UserError(f"{self.path}: {_LIST} holds a negative label")
+        return labels, names
+
+
+class DatasetWriter:
+    """Writes a prepared zip; the file appears under its name when all of it is on disk."""
+
+    def __init__(self, path: Path, spec: ImageSpec) -> None:
+        self.path, self.spec = path, spec
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._labels: list[tuple[str, str]] = []
+        self._count = 0
+
+    def __enter__(self) -> DatasetWriter:
+        with _naming(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
+        return self
+
+    def add(self, pixels: Pixels, label: str | None) -> None:
+        """One image, (H, W, C) uint8."""
+        from PIL import Image
+
+        name = f"{self._count // 1000:05d}/img{self._count:08d}.png"
+        buffer = io.BytesIO()
+        image = Image.fromarray(pixels[:, :, 0] if self.spec.channels == 1 else pixels)
+        image.save(buffer, "png", compress_level=1)
+        with _naming(self.path):
+            self._zip.writestr(zipfile.ZipInfo(name), buffer.getvalue())  # fixed date: same bytes
+        if label is not None:
+            self._labels.append((name, label))
+        self._count += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                with _naming(self.path):
+                    self._finish()
+        finally:
+            self._zip.fp and self._zip.fp.close()  # type: ignore[func-returns-value]
+            self._part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        listing: dict[str, Any] = {"labels": None}
+        if len(self._labels) == self._count:
+            class_names = sorted({label for _, label in self._labels}, key=_natural)
+            number = {name: i for i, name in enumerate(class_names)}
+            listing["labels"] = [[name, number[label]] for name, label in self._labels]
+            listing["label_names"] = class_names
+        self._zip.writestr(zipfile.ZipInfo(_LIST), json.dumps(listing))
+        self._zip.close()
+        with self._part.open("rb") as file:
+            os.fsync(file.fileno())
+        self._part.replace(self.path)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of that name should be a picture (dot files and macOS litter are not)."""
+    path = Path(name)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _natural(label: str) -> tuple[int, int, str]:
+    return (0, int(label), "") if label.isdecimal() else (1, 0, label)
+
+
+def _suffix_list() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise UserError(f"{path}: not a zip file, or cut short") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GanctlError(f"cannot write {path}: {error.strerror or error}") from None

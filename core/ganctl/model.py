@@ -1,0 +1,136 @@
+"""A trained generator, rebuilt from its file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data.spec import ImageSpec
+from .errors import UserError
+from .images import Images
+from .interfaces import Generator, Progress, to_pixels
+from .options import dump
+from .options import load as load_options
+from .registry import Entry, entries, find
+from .training import checkpoint
+from .training.run import find_model
+
+
+class Model:
+    """A generator in evaluation mode, with the header of its file."""
+
+    def __init__(self, generator: Generator, spec: ImageSpec, header: dict[str, Any]) -> None:
+        self.generator, self.spec, self.header = generator, spec, header
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def latents(self, seeds: Iterable[int]) -> Tensor:
+        """z (N, z_dim): each row follows from its seed alone, whichever others are asked for."""
+        return latents(seeds, self.generator.z_dim).to(self.device)
+
+    @torch.inference_mode()
+    def generate(
+        self, seeds: Sequence[int], classes: int | Sequence[int] | None = None, batch: int = 32
+    ) -> Images:
+        """One image per seed, as a uint8 array (N, H, W, C) with `pil()` and `grid()`.
+
+        `classes` is one class for all or one per seed; a conditional model without it cycles
+        through its classes. Raises `UserError` for seeds or classes out of range.
+        """
+        seeds = list(seeds)
+        if not seeds:
+            raise UserError("no seeds: give at least one")
+        labels = self._labels(len(seeds), classes)
+        parts = []
+        for start in range(0, len(seeds), batch):
+            z = self.latents(seeds[start : start + batch])
+            c = None if labels is None else labels[start : start + batch]
+            parts.append(to_pixels(self.generator(z, c)))
+        return np.concatenate(parts).view(Images)
+
+    def _labels(self, count: int, classes: int | Sequence[int] | None) -> Tensor | None:
+        if not self.spec.classes:
+            if classes is not None:
+                raise UserError("this model has no classes: it was trained without labels")
+            return None
+        if classes is None:
+            wanted = [i % self.spec.classes for i in range(count)]
+        else:
+            wanted = [classes] * count if isinstance(classes, int) else list(classes)
+        if len(wanted) != count:
+            raise UserError(f"{len(wanted)} classes for {count} seeds")
+        for number in wanted:
+            if not 0 <= number < self.spec.classes:
+                raise UserError(f"class {number}: this model has classes 0 to {self.spec.classes - 1}")
+        return torch.eye(self.spec.classes, device=self.device)[wanted]
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """The model of a `generator.safetensors`, of a checkpoint folder, or of a run's newest.
+
+    Nothing but the file and the architecture's plugin is needed; no pickle is involved.
+    Raises `UserError` when the file is damaged or the plugin is not installed.
+    """
+    file = find_model(Path(path))
+    tensors, header = checkpoint.read(file)
+    try:
+        about, spec = header["architecture"], ImageSpec.from_json(header["spec"])
+        name = about["name"]
+    except (KeyError, TypeError):
+        raise UserError(f"{file}: holds no generator (is it a training.safetensors?)") from None
+    architecture = _find_architecture(file, about).load()
+    options = load_options(architecture.options_class, about["options"], f"{file}: {name}")
+    generator: Generator = architecture.build(options, spec)[0]  # type: ignore[attr-defined]
+    try:
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file}: does not fit the installed {name}: {reason}") from None
+    training = header["training"]
+    generator.at(Progress(training["step"], training["images"], training["total"]))
+    return Model(generator.to(device).eval().requires_grad_(False), spec, header)
+
+
+def header(
+    entry: Entry, options: Any, spec: ImageSpec, training: dict[str, Any]
+) -> dict[str, Any]:
+    """What a generator's file says of itself: enough to build it again."""
+    return {
+        "architecture": {
+            "name": entry.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "options": dump(options),
+        },
+        "spec": spec.to_json(),
+        "training": training,
+    }
+
+
+def latents(seeds: Iterable[int], z_dim: int) -> Tensor:
+    """z (N, z_dim) float32, NumPy's `RandomState(seed).randn` per row as in StyleGAN."""
+    rows = []
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed {seed}: seeds go from 0 to {2**32 - 1}")
+        rows.append(np.random.RandomState(seed).randn(z_dim))
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+def _find_architecture(file: Path, about: dict[str, Any]) -> Entry:
+    name, distribution = about["name"], about["distribution"]
+    offers = [e for e in entries("architecture") if e.name == name]
+    if not offers:
+        raise UserError(
+            f"{file}: needs the architecture {name!r} of {distribution} {about['version']}: "
+            f"pip install {distribution}"
+        )
+    same = [e for e in offers if e.distribution == distribution]
+    return same[0] if len(same) == 1 else find("architecture", name)

@@ -1,0 +1,190 @@
+"""Which plugins are installed: read from distributions' metadata, without importing one.
+
+Errors are values here: a broken plugin is an `Entry` that fails when it is loaded, with a
+message that names its distribution, and never disturbs the others.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+from . import options
+from .errors import GanctlError, UserError
+from .plugin import GROUPS, KINDS, SUPPORTED, Plugin
+
+
+class PluginError(GanctlError):
+    """An installed plugin does not load."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One plugin as its distribution's metadata announces it."""
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    fallback_summary: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring, read from its source without running it."""
+        return _docstring_summary(self.value) or self.fallback_summary
+
+    @property
+    def found(self) -> bool:
+        """Whether the module that the entry point names is there (nothing is imported)."""
+        return _source_file(self.value) is not None
+
+    def load(self) -> Plugin[Any]:
+        """Import it and return its descriptor. Raises `PluginError`, whatever goes wrong."""
+        module_name, _, attribute = self.value.partition(":")
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # `--json` owns standard output
+                target: Any = importlib.import_module(module_name.strip())
+                for part in attribute.strip().split("."):
+                    target = getattr(target, part)
+                self._check(target)
+                plugin: Plugin[Any] = target()
+        except (Exception, SystemExit) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise PluginError(
+                f"{self.label} does not load: {reason} "
+                f"(to remove it: pip uninstall {self.distribution})"
+            ) from error
+        return plugin
+
+    def _check(self, target: Any) -> None:
+        base = KINDS[self.kind]
+        if not (isinstance(target, type) and issubclass(target, base)):
+            raise TypeError(f"{self.value} is not a subclass of ganctl.{base.__name__}")
+        if target.api not in SUPPORTED:
+            known = ", ".join(map(str, sorted(SUPPORTED)))
+            raise TypeError(f"it was made for plugin API {target.api}; this ganctl has {known}")
+        options.describe(target.options_class)
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """All visible plugins, sorted by kind and name.
+
+    `GANCTL_PLUGINS=a,b` restricts what is seen to those plugin or distribution names.
+    """
+    wanted = os.environ.get("GANCTL_PLUGINS")
+    names = None if wanted is None else {name.strip() for name in wanted.split(",")}
+    order = list(KINDS)
+    found = [
+        entry
+        for entry in _installed()
+        if (kind is None or entry.kind == kind)
+        and (names is None or entry.name in names or entry.distribution in names)
+    ]
+    return sorted(found, key=lambda e: (order.index(e.kind), e.name, e.distribution))
+
+
+def find(kind: str, name: str) -> Entry:
+    """The plugin of that name; `distribution:name` chooses between two of one name."""
+    distribution, _, short = name.rpartition(":")
+    available = entries(kind)
+    matches = [
+        e for e in available if e.name == short and distribution in ("", e.distribution)
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        choices = " or ".join(f"{e.distribution}:{e.name}" for e in matches)
+        owners = " and ".join(f"{e.distribution} {e.version}" for e in matches)
+        raise UserError(f"{kind} {name!r} is offered by {owners}: write {choices}")
+    hidden = [e for e in _installed() if e.kind == kind and e.name == short]
+    if hidden and "GANCTL_PLUGINS" in os.environ:
+        raise UserError(f"{kind} {name!r} is installed but GANCTL_PLUGINS hides it")
+    others = sorted({e.kind for e in _installed() if e.name == short})
+    if others:
+        raise UserError(f"{name!r} is not a plugin of kind {kind}: it is of kind {', '.join(others)}")
+    if not available:
+        raise UserError(
+            f"no {kind} named {name!r}: no {kind} is installed (`ganctl list-plugins` shows what is)"
+        )
+    raise UserError(f"no {kind} named {name!r}" + options.did_you_mean(short, {e.name for e in available}))
+
+
+def duplicates(found: list[Entry]) -> set[tuple[str, str]]:
+    """(kind, name) pairs that more than one distribution offers."""
+    seen: set[tuple[str, str]] = set()
+    twice: set[tuple[str, str]] = set()
+    for entry in found:
+        key = (entry.kind, entry.name)
+        (twice if key in seen else seen).add(key)
+    return twice
+
+
+def _installed() -> Iterator[Entry]:
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    seen: set[str] = set()
+    for distribution in distributions():
+        try:
+            if "[ganctl." not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, version, summary = _identity(distribution)
+            points = [p for p in distribution.entry_points if p.group in kinds]
+        except Exception as error:  # damaged metadata must not hide the other plugins
+            print(f"ganctl: warning: unreadable metadata in {distribution}: {error}", file=sys.stderr)
+            continue
+        if name.lower() in seen:  # an earlier folder of sys.path shadows it
+            continue
+        seen.add(name.lower())
+        for point in points:
+            yield Entry(kinds[point.group], point.name, point.value, name, version, summary)
+
+
+def _identity(distribution: Distribution) -> tuple[str, str, str]:
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"], metadata.get("Summary", "")
+
+
+def _source_file(value: str) -> Path | None:
+    """The file of the module that an entry point names; imports nothing."""
+    top, *rest = value.partition(":")[0].strip().split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin else None
+    for location in spec.submodule_search_locations or ():
+        base = Path(location).joinpath(*rest)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _docstring_summary(value: str) -> str:
+    file, name = _source_file(value), value.partition(":")[2].strip()
+    if file is None or file.suffix != ".py":
+        return ""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""

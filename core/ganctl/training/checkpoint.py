@@ -1,0 +1,113 @@
+"""Checkpoints: two safetensors files in a folder that appears whole or not at all.
+
+`generator.safetensors` is what people share; its header is enough to build the network.
+`training.safetensors` holds the rest of the run's state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..errors import GanctlError, UserError
+
+FORMAT = 1
+GENERATOR, TRAINING = "generator.safetensors", "training.safetensors"
+_KEY = "ganctl"  # one key: safetensors writes several in no fixed order
+
+
+def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]]]) -> None:
+    """Write `{file name: (tensors, header)}` as the checkpoint `folder`.
+
+    Raises `GanctlError` when the disk refuses; nothing of the checkpoint is left then and
+    the ones before it are as they were.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for name, (tensors, header) in files.items():
+            plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+            text = json.dumps({"format": FORMAT, **header}, sort_keys=True, ensure_ascii=False)
+            with (part / name).open("wb") as file:
+                file.write(save(plain, {_KEY: text}))
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(part)
+        part.rename(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise GanctlError(f"cannot write checkpoint {folder}: {error.strerror or error}") from None
+
+
+def read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of one file. Raises `UserError` when it is not one of ours, or cut."""
+    header = read_header(file)
+    with safe_open(file, "pt") as content:
+        return {key: content.get_tensor(key) for key in content.keys()}, header  # noqa: SIM118
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """The header alone; reads no tensor."""
+    try:
+        with safe_open(file, "pt") as content:
+            metadata = content.metadata() or {}
+        header = json.loads(metadata[_KEY])
+        if not isinstance(header, dict):
+            raise ValueError
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    except (KeyError, ValueError):
+        raise UserError(f"{file}: a safetensors file, but not one that ganctl wrote") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file}: damaged or cut short ({error})") from None
+    if header.get("format") != FORMAT:
+        raise UserError(
+            f"{file}: format {header.get('format')}, this ganctl reads {FORMAT}: upgrade ganctl"
+        )
+    return header
+
+
+def name_of(images: int) -> str:
+    """Folder name after so many images, in kimg: `000200.000`. Names sort by age."""
+    return f"{images // 1000:06d}.{images % 1000:03d}"
+
+
+def list_all(checkpoints: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted(p for p in checkpoints.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the newest `keep`."""
+    for folder in list_all(checkpoints)[:-keep]:
+        # Renamed first: a kill in between must not leave half a checkpoint under its name.
+        doomed = folder.with_name(f".{folder.name}.old")
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def clean(checkpoints: Path) -> None:
+    """Remove what a killed process left behind."""
+    if checkpoints.is_dir():
+        for folder in checkpoints.glob(".*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

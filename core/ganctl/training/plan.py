@@ -1,0 +1,191 @@
+"""From what the user asked for to a run with every value decided; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..data.dataset import Dataset
+from ..data.prepare import prepared_path
+from ..data.spec import ImageSpec, parse_resolution
+from ..errors import UserError
+from ..options import dump, load
+from ..plugin import Architecture, Recipe, Source
+from ..registry import Entry, find
+from .schedule import parse_schedule
+from .settings import Settings
+
+TABLES = {
+    "arch": "architecture",
+    "objective": "objective",
+    "augment": "augmenter",
+    "source": "source",
+}
+"""Option tables, in flags (`--arch.x`) and config files (`[arch]`), and their plugin kinds."""
+
+DEFAULT_ARCHITECTURE, DEFAULT_SOURCE = "mlp", "digits"
+PREPARED = Path("datasets")
+"""Where sets prepared from a source are kept, beside `runs`."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin and its options."""
+
+    entry: Entry
+    plugin: Any
+    options: Any
+
+    @classmethod
+    def make(cls, table: str, values: Mapping[str, Any], default: str | None = None) -> Choice:
+        """From `{"name": …, option: …}`; raises `UserError` for unknown names and options."""
+        options = dict(values)
+        entry = find(TABLES[table], options.pop("name", default))
+        plugin = entry.load()
+        return cls(entry, plugin, load(plugin.options_class, options, table))
+
+    def config(self) -> dict[str, Any]:
+        values = {k: "none" if v is None else v for k, v in dump(self.options).items()}
+        return {"name": self.entry.name, **values}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, resolved: nothing is left to a default."""
+
+    settings: Settings
+    architecture: Choice
+    objective: Choice
+    augment: Choice | None
+    source: Choice | None
+    data: Path
+    spec: ImageSpec
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """`mlp-digits`: the end of the run folder's name."""
+        data = self.source.entry.name if self.source else self.data.stem
+        return f"{self.architecture.entry.name}-{data}"
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the set is there already."""
+        return self.data.exists()
+
+    def config(self) -> dict[str, Any]:
+        """As config.toml holds it; `resolve` makes the same plan of it."""
+        values = {k: v for k, v in dump(replace(self.settings, run=None)).items() if v is not None}
+        values["data"] = str(self.data.resolve())
+        for table in ("architecture", "objective", "augment", "source"):
+            choice: Choice | None = getattr(self, table)
+            if choice is not None:
+                values["arch" if table == "architecture" else table] = choice.config()
+        return values
+
+
+def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """Decide everything. `core` are the run's own options, `tables` those of the plugins."""
+    settings = load(Settings, core)
+    architecture = Choice.make("arch", tables.get("arch", {}), DEFAULT_ARCHITECTURE)
+    source = None
+    if settings.data is None or "source" in tables:
+        source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
+    spec, data = _spec(settings, architecture.plugin, source)
+    recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
+    settings = _decide(settings, recipe)
+    return Plan(
+        settings=settings,
+        architecture=architecture,
+        objective=_objective(recipe, tables),
+        augment=_augment(recipe, tables),
+        source=source,
+        data=data,
+        spec=spec,
+        recipe=recipe,
+    )
+
+
+def _spec(
+    settings: Settings, architecture: Architecture[Any], source: Choice | None
+) -> tuple[ImageSpec, Path]:
+    size = parse_resolution(settings.resolution) if settings.resolution else None
+    if settings.data is not None and (source is None or Path(settings.data).exists()):
+        spec, path = Dataset(settings.data).spec, Path(settings.data)
+        if size not in (None, (spec.height, spec.width)):
+            raise UserError(
+                f"resolution: {path} holds {spec.height}x{spec.width} images, not "
+                f"{settings.resolution}; prepare it anew with --source"
+            )
+    else:
+        assert source is not None
+        plugin: Source[Any] = source.plugin
+        plugin.check(source.options)
+        if size is None:
+            own = plugin.resolution(source.options)
+            size = parse_resolution(own) if own else (architecture.resolution,) * 2
+        spec = ImageSpec(*size, plugin.channels(source.options))
+        if settings.cond:
+            labels = {item.label for item in plugin.items(source.options)} - {None}
+            spec = replace(spec, classes=len(labels))
+        path = (
+            Path(settings.data)
+            if settings.data is not None
+            else prepared_path(PREPARED, source.entry.name, plugin, source.options, spec)
+        )
+    if settings.cond and not spec.classes:
+        raise UserError(f"cond: {path if source is None else source.entry.name} has no labels")
+    return (spec if settings.cond else replace(spec, classes=0, class_names=())), path
+
+
+def _decide(asked: Settings, recipe: Recipe) -> Settings:
+    """Fill every None from the recipe."""
+
+    def first(*values: Any) -> Any:
+        return next((value for value in values if value is not None), None)
+
+    kimg, batch = first(asked.kimg, recipe.kimg), first(asked.batch, recipe.batch)
+    micro_batch = min(first(asked.micro_batch, batch), batch)
+    schedule = first(asked.lr_schedule, recipe.lr_schedule)
+    decided = replace(
+        asked,
+        kimg=kimg,
+        batch=batch,
+        micro_batch=micro_batch,
+        lr=None,
+        g_lr=first(asked.g_lr, asked.lr, recipe.lr),
+        d_lr=first(asked.d_lr, asked.lr, recipe.d_lr, recipe.lr),
+        betas=None,
+        g_betas=first(asked.g_betas, asked.betas, recipe.betas),
+        d_betas=first(asked.d_betas, asked.betas, recipe.d_betas, recipe.betas),
+        lr_schedule=None,
+        g_lr_schedule=first(asked.g_lr_schedule, schedule),
+        d_lr_schedule=first(asked.d_lr_schedule, schedule),
+        ema_kimg=first(asked.ema_kimg, recipe.ema_kimg, 0.0),
+        ema_rampup=first(asked.ema_rampup, recipe.ema_rampup, 0.0),
+        log_every=first(asked.log_every, min(kimg / 200, 4.0)),
+        sample_every=first(asked.sample_every, min(kimg / 20, 200.0)),
+        checkpoint_every=first(asked.checkpoint_every, min(kimg / 10, 200.0)),
+    )
+    parse_schedule(decided.g_lr_schedule or "", "g_lr_schedule")
+    parse_schedule(decided.d_lr_schedule or "", "d_lr_schedule")
+    return decided
+
+
+def _objective(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice:
+    values = dict(tables.get("objective", {}))
+    if values.get("name", recipe.objective) == recipe.objective:
+        values = {**recipe.objective_options, **values}
+    return Choice.make("objective", values, recipe.objective)
+
+
+def _augment(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice | None:
+    values = tables.get("augment", {})
+    name = values.get("name", recipe.augment)
+    if name is None or name == "none":
+        if len(values) > 1 or (values and "name" not in values):
+            raise UserError("augment: options without an augmenter; name one with --augment")
+        return None
+    return Choice.make("augment", values, name)

@@ -1,0 +1,163 @@
+"""The run folder: config.toml, log.jsonl, samples/, checkpoints/."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from ..errors import GanctlError, UserError
+from . import checkpoint
+
+
+class Run:
+    """A run folder, opened for writing by one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `UserError` when there is no run, or another process trains it."""
+        self.folder = folder
+        self.samples = folder / "samples"
+        self.checkpoints = folder / "checkpoints"
+        self.config_file = folder / "config.toml"
+        if not self.config_file.is_file():
+            raise UserError(f"{folder}: not a run folder (no config.toml in it)")
+        self._lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"{folder}: another process is training this run") from None
+        except OSError as error:
+            raise GanctlError(f"cannot write in {folder}: {error.strerror}") from None
+
+    def close(self) -> None:
+        self._lock.release()
+
+    @classmethod
+    def create(cls, folder: str | None, name: str, config: dict[str, Any]) -> Run:
+        """A new run at `folder`, or at runs/NUMBER-name. It appears with its config inside."""
+        parent = Path(folder).parent if folder else Path("runs")
+        draft = parent / f".new-{os.getpid()}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(draft, ignore_errors=True)
+            for part in ("samples", "checkpoints"):
+                (draft / part).mkdir(parents=True)
+            (draft / "config.toml").write_bytes(tomli_w.dumps(config).encode())
+            if folder:
+                target = Path(folder)
+                if target.exists() and (not target.is_dir() or any(target.iterdir())):
+                    raise UserError(
+                        f"{target}: exists already; choose another --run, "
+                        f"or continue it: ganctl resume {target}"
+                    )
+                draft.rename(target)
+            else:
+                target = _rename_to_next(draft, parent, name)
+        except OSError as error:
+            raise GanctlError(f"cannot create a run in {parent}: {error.strerror}") from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return cls(target)
+
+    def config(self) -> dict[str, Any]:
+        return read_toml(self.config_file)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Replace config.toml, whole or not at all."""
+        write_atomically(self.config_file, tomli_w.dumps(config).encode())
+
+    def latest(self) -> Path | None:
+        """The newest checkpoint."""
+        folders = checkpoint.list_all(self.checkpoints)
+        return folders[-1] if folders else None
+
+    def rewind(self, images: int) -> None:
+        """Drop what was logged and sampled after a checkpoint at so many images."""
+        log = self.folder / "log.jsonl"
+        if log.exists():
+            kept = [r for r in read_log(self.folder) if r["images"] <= images]
+            write_atomically(log, "".join(json.dumps(r) + "\n" for r in kept).encode())
+        for picture in self.samples.glob("*.png"):
+            if re.fullmatch(r"\d+\.\d+", picture.stem) and picture.stem > checkpoint.name_of(images):
+                picture.unlink()
+        checkpoint.clean(self.checkpoints)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to log.jsonl."""
+        try:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise GanctlError(f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}") from None
+
+
+def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+    """The records of a run's log; a last line that was cut off is left out."""
+    records = []
+    file = folder / name
+    if not file.exists():
+        return []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid TOML: {error}") from None
+
+
+def find_model(path: Path) -> Path:
+    """The generator file that a path means: the file, a checkpoint, or a run's newest one."""
+    if path.is_dir():
+        if (path / checkpoint.GENERATOR).is_file():
+            return path / checkpoint.GENERATOR
+        folders = checkpoint.list_all(path / "checkpoints")
+        if not folders:
+            raise UserError(f"{path}: no model in this folder (no {checkpoint.GENERATOR})")
+        return folders[-1] / checkpoint.GENERATOR
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    return path
+
+
+def write_atomically(file: Path, data: bytes) -> None:
+    """Write beside, sync, rename."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        with part.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise GanctlError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+def _rename_to_next(draft: Path, parent: Path, name: str) -> Path:
+    numbers = [int(p.name[:5]) for p in parent.iterdir() if re.match(r"\d{5}-", p.name)]
+    number = max(numbers, default=-1) + 1
+    while True:
+        target = parent / f"{number:05d}-{name}"
+        try:
+            target.mkdir()  # claims the number; two starts at once get two numbers
+        except FileExistsError:
+            number += 1
+            continue
+        draft.rename(target)
+        return target

@@ -1,0 +1,281 @@
+"""One training run from its plan: builds the parts, trains, logs, samples, saves."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from .. import model, random
+from ..data.dataset import Dataset
+from ..data.loader import Loader
+from ..errors import GanctlError, Interrupted, UserError
+from ..hooks import Hooks
+from ..images import enlarge, grid, save_png, to_pil
+from ..interfaces import Players, Progress, to_pixels
+from . import checkpoint
+from .device import peak_memory, pick_device
+from .ema import EMA
+from .loop import train
+from .optim import AdamSettings, PlayerOptimizer
+from .plan import Plan
+from .run import Run
+from .schedule import parse_schedule
+from .state import State
+from .tally import Tally
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Session:
+    """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `device`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        dataset: Dataset,
+        hooks: Hooks,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        settings = plan.settings
+        self.plan, self.run, self.hooks = plan, run, hooks
+        self.device = pick_device(settings.device)
+        self.total = round(_given(settings.kimg) * 1000)
+        self._dataset = dataset
+        self._fingerprint = dataset.fingerprint()
+        self.state, self.phases = build(plan, self.device)
+        self._loader = Loader(
+            dataset, _given(settings.batch), settings.seed, self.device, settings.cond, advance
+        )
+        self._tally = Tally()
+        self._stop = False
+        self._logged = (time.monotonic(), 0)  # when, at how many images
+        self._seconds = 0.0  # of training before this process
+
+    def resume(self, folder: Path) -> None:
+        """Continue from a checkpoint. Raises `UserError` if it does not fit run or dataset."""
+        generator, _ = checkpoint.read(folder / checkpoint.GENERATOR)
+        training, header = checkpoint.read(folder / checkpoint.TRAINING)
+        if header["dataset"] != self._fingerprint:
+            raise UserError(f"{self._dataset.path}: the set has changed since this run began")
+        if header["threads"] != torch.get_num_threads() and self.device.type == "cpu":
+            print(
+                f"ganctl: note: this run used {header['threads']} threads, now it has "
+                f"{torch.get_num_threads()}: results will differ in the last digits",
+                file=sys.stderr,
+            )
+        self.state.load(generator, training, header["step"])
+        self._seconds = header["seconds"]
+
+    def train(self) -> Path:
+        """Train to the end. Returns the last sample grid.
+
+        Raises `Interrupted` after saving when the user stops it, `GanctlError` when the
+        gradients stay non-finite or the disk refuses.
+        """
+        settings, batch = self.plan.settings, self._loader.batch
+        progress = Progress(self.state.step, self.state.step * batch, self.total)
+        self.hooks.call("start", session=self)
+        listening = self.hooks.listens("step")
+        outcome = "failed"
+        try:
+            picture = self._sample(progress)
+            self._logged, saved_at = (time.monotonic(), progress.images), time.monotonic()
+            with self._signals():
+                for progress in train(
+                    self.state,
+                    self._loader,
+                    self.phases,
+                    self._tally,
+                    total=self.total,
+                    micro_batch=_given(settings.micro_batch),
+                    seed=settings.seed,
+                    precision=PRECISIONS[settings.precision],
+                ):
+                    if listening:
+                        self.hooks.call("step", session=self, progress=progress)
+                    last = progress.images >= self.total or self._stop
+                    minutes = (time.monotonic() - saved_at) / 60
+                    save = (
+                        last
+                        or _passed(progress.images, batch, settings.checkpoint_every)
+                        or minutes >= settings.checkpoint_minutes
+                    )
+                    if save or _passed(progress.images, batch, settings.log_every):
+                        self._tick(progress)
+                    if last or _passed(progress.images, batch, settings.sample_every):
+                        picture = self._sample(progress)
+                    if save:
+                        self._save(progress)
+                        saved_at = time.monotonic()
+                    if self._stop:
+                        outcome = "interrupted"
+                        raise Interrupted(
+                            f"stopped after {progress.kimg:.3f} kimg; everything is saved. "
+                            f"To continue: ganctl resume {self.run.folder}"
+                        )
+            outcome = "done"
+            return picture
+        finally:
+            self.hooks.call("end", session=self, progress=progress, outcome=outcome)
+
+    def _tick(self, progress: Progress) -> None:
+        (then, images_then), self._logged = self._logged, (time.monotonic(), progress.images)
+        seconds, images = self._logged[0] - then, progress.images - images_then
+        self._seconds += seconds
+        figures = self._tally.flush()
+        for name, optimizer in self.state.optimizers.items():
+            figures[f"skipped/{name}"] = float(optimizer.skipped)
+            self._check_finite(name, float(optimizer.streak))
+        figures |= {
+            "images_per_second": images / seconds if seconds else 0.0,
+            "seconds": self._seconds,
+            "peak_memory_mb": peak_memory(self.device) / 1e6,
+        }
+        record = {"images": progress.images, "step": progress.step}
+        self.run.log(record | {k: None if v != v else v for k, v in figures.items()})
+        self.hooks.call("tick", session=self, progress=progress, figures=figures)
+
+    def _check_finite(self, player: str, streak: float) -> None:
+        if streak >= self.plan.settings.nonfinite_limit:
+            flag = "--g-lr" if player == "generator" else "--d-lr"
+            latest = self.run.latest()
+            kept = f"the last checkpoint is {latest}" if latest else "nothing was saved yet"
+            raise GanctlError(
+                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row; {kept}. "
+                f"Try a lower learning rate ({flag}), --precision fp32, or another objective"
+            )
+
+    def _sample(self, progress: Progress) -> Path:
+        """A grid from the latents of seeds 0, 1, 2, …: what `ganctl generate` gives for them."""
+        spec, generator = self.plan.spec, self.state.best_generator
+        columns = max(2, min(8, 2048 // spec.width))
+        rows = max(2, min(8, 2048 // spec.height))
+        count = rows * columns
+        was_training = generator.training
+        maker = model.Model(generator.eval(), spec, {})
+        images = maker.generate(range(count))
+        generator.train(was_training)
+        factor = max(1, 64 // max(spec.height, spec.width))
+        picture = self.run.samples / f"{checkpoint.name_of(progress.images)}.png"
+        save_png(to_pil(enlarge(grid(images, columns), factor)), picture)
+        reals = self.run.samples / "reals.png"
+        if not reals.exists():
+            shown = self._loader.gather(torch.arange(min(count, len(self._dataset))))
+            pixels = to_pixels(shown.float() / 127.5 - 1)
+            save_png(to_pil(enlarge(grid(pixels, columns), factor)), reals)
+        self.hooks.call("sample", session=self, progress=progress, picture=picture)
+        return picture
+
+    def _save(self, progress: Progress) -> None:
+        plan = self.plan
+        training = {
+            "images": progress.images,
+            "step": progress.step,
+            "total": self.total,
+            "batch": self._loader.batch,
+            "seed": plan.settings.seed,
+            "objective": plan.objective.config(),
+            "ema_kimg": plan.settings.ema_kimg,
+        }
+        about = model.header(
+            plan.architecture.entry, plan.architecture.options, plan.spec, training
+        )
+        rest = training | {
+            "dataset": self._fingerprint,
+            "threads": torch.get_num_threads(),
+            "seconds": self._seconds,
+        }
+        folder = self.run.checkpoints / checkpoint.name_of(progress.images)
+        if not folder.exists():
+            checkpoint.write(
+                folder,
+                {
+                    checkpoint.GENERATOR: (self.state.best_generator.state_dict(), about),
+                    checkpoint.TRAINING: (self.state.tensors(), rest),
+                },
+            )
+        checkpoint.prune(self.run.checkpoints, plan.settings.keep)
+        self.hooks.call("checkpoint", session=self, progress=progress, folder=folder)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """First Ctrl-C (or SIGTERM): finish the step and save. Second: stop at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+            print("ganctl: finishing this step and saving; again to stop at once", file=sys.stderr)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
+    """Networks, optimisers, average and phases of a plan, initialised from its seed."""
+    settings = plan.settings
+    random.seed_everything(random.derive(settings.seed, "init"))
+    networks = plan.architecture.plugin.build(plan.architecture.options, plan.spec)
+    generator, discriminator = (network.to(device).train() for network in networks)
+    augmenter = None
+    if plan.augment is not None:
+        augmenter = plan.augment.plugin.build(plan.augment.options, plan.spec).to(device)
+    players = Players(generator, discriminator, augmenter)
+    phases = plan.objective.plugin.phases(players, plan.objective.options)
+    optimizers = {
+        player: PlayerOptimizer(
+            players[player],
+            AdamSettings(
+                _given(getattr(settings, f"{letter}_lr")),
+                _given(getattr(settings, f"{letter}_betas")),
+                plan.recipe.eps,
+                parse_schedule(
+                    _given(getattr(settings, f"{letter}_lr_schedule")), f"{letter}_lr_schedule"
+                ),
+            ),
+            [phase for phase in phases if phase.player == player],
+        )
+        for player, letter in (("generator", "g"), ("discriminator", "d"))
+    }
+    ema = None
+    if settings.ema_kimg:
+        ema = EMA(generator, settings.ema_kimg, settings.ema_rampup or None)
+    return State(players, optimizers, ema), phases
+
+
+def check_size(dataset: Dataset, batch: int) -> None:
+    """Raise `UserError` when the set cannot fill one batch."""
+    if len(dataset) < batch:
+        raise UserError(
+            f"{dataset.path}: {len(dataset)} images are fewer than one batch of {batch}: "
+            f"add pictures or use --batch {max(1, len(dataset) // 2)}"
+        )
+
+
+def _passed(images: int, batch: int, every_kimg: float | None) -> bool:
+    """Whether the step that ended at `images` crossed a multiple of the interval."""
+    every = _given(every_kimg) * 1000
+    return images // every > (images - batch) // every
+
+
+def _given(value: Any) -> Any:
+    """A setting that `plan.resolve` has filled."""
+    assert value is not None
+    return value

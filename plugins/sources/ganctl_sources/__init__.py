@@ -1,0 +1,1 @@
+"""Pictures from this machine: folders, zips, and the MNIST family."""
