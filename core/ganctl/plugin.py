@@ -156,6 +156,10 @@ class Source(Plugin[O]):
         """Changes when the pictures may have changed; a prepared set is reused until then."""
         return ""
 
+    def count(self, options: O) -> int | None:
+        """How many pictures there are, where that is known without a long search."""
+        return None
+
     def items(self, options: O) -> Iterator[Item]:
         """The pictures in a fixed order."""
         raise NotImplementedError

@@ -100,25 +100,29 @@ def with_options(function: Callable[..., Any], groups: Sequence[Group]) -> Calla
 
 def _annotation(group: Group, info: OptionInfo) -> Any:
     dot = f"{group.prefix}." if group.prefix else ""
-    text = info.opt.help + (f" [{info.opt.bounds}]" if info.opt.bounds else "")
-    default: bool | str = False
-    if info.default is not None and info.default != "":
-        values = info.default if isinstance(info.default, tuple) else (info.default,)
-        default = ",".join(str(value) for value in values)
     names = [f"--{dot}{info.flag}"]
+    values = info.default if isinstance(info.default, tuple) else (info.default,)
+    default = ",".join(str(value) for value in values if value is not None)
     if info.type is bool:
         names = [f"--{dot}{info.flag}/--{dot}no-{info.flag}"]
         default = "on" if info.default else "off"
+    notes = [info.opt.bounds, f"default: {default}" if default else ""]
+    text = info.opt.help + "".join(f" [{note}]" for note in notes if note)
     return Annotated[
         bool | None if info.type is bool else str | None,
         typer.Option(
             *names,
-            help=text.replace("[", r"\["),
-            metavar=None if info.type is bool else info.type_text.upper(),
+            help=escape(text),
+            metavar=None if info.type is bool else info.type_text.removesuffix("|none").upper(),
             rich_help_panel=group.panel,
-            show_default=default,
+            show_default=False,
         ),
     ]
+
+
+def escape(text: str) -> str:
+    """Help text whose square brackets are meant as such."""
+    return text.replace("[", r"\[")
 
 
 def merge(*tables: Mapping[str, Any]) -> dict[str, Any]:

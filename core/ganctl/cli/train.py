@@ -16,7 +16,7 @@ from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice
 from ..training.run import Run, read_toml
 from ..training.settings import Settings
 from .console import progress, say
-from .parse import Group, first_pass, merge, run_command, with_options
+from .parse import Group, escape, first_pass, merge, run_command, with_options
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
         given: dict[str, dict[str, Any]],
         arch: Annotated[str, typer.Option(help="Architecture.")] = DEFAULT_ARCHITECTURE,
         source: Annotated[
-            str | None, typer.Option(help=f"Where pictures come from [{DEFAULT_SOURCE}].")
+            str | None, typer.Option(help=escape(f"Where pictures come from [default: {DEFAULT_SOURCE}]."))
         ] = None,
         objective: Annotated[
             str | None, typer.Option(help="Objective, if not the architecture's own.")
@@ -164,8 +164,9 @@ def prepare_set(plan: Plan) -> Dataset:
         if plan.source is None:
             raise UserError(f"{plan.data}: no such file or folder")
         say(f"preparing {plan.source.entry.name} as {plan.data}")
-        with progress("preparing", None, "images") as advance:
-            report = prepare(plan.source.plugin, plan.source.options, plan.spec, plan.data, advance)
+        source, options = plan.source.plugin, plan.source.options
+        with progress("preparing", source.count(options), "images") as advance:
+            report = prepare(source, options, plan.spec, plan.data, advance)
         for key, reason in report.skipped[:20]:
             print(f"ganctl: warning: skipped {key}: {reason}", file=sys.stderr)
         if report.skipped:

@@ -61,7 +61,7 @@ class Dataset:
                 f"{self.spec.height}x{self.spec.width}; let ganctl make them equal: "
                 f"--source folder --source.path {self.path}"
             )
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def fingerprint(self) -> str:
         """Changes when the pictures or labels do; reads names, sizes and checksums only."""

@@ -87,6 +87,9 @@ class Digits(Source[NoOptions], api=1):
     def channels(self, options: NoOptions) -> int:
         return 1
 
+    def count(self, options: NoOptions) -> int:
+        return 1797
+
     def items(self, options: NoOptions) -> Iterator[Item]:
         from .digits import read
 

@@ -52,6 +52,9 @@ class MNIST(Source[MNISTOptions], api=1):
     def resolution(self, options: MNISTOptions) -> str:
         return "28"
 
+    def count(self, options: MNISTOptions) -> int:
+        return {"train": 60_000, "test": 10_000, "all": 70_000}[options.split]
+
     def items(self, options: MNISTOptions) -> Iterator[Item]:
         for part in self._parts(options):
             labels = read_idx(self._file(options, f"{part}-labels-idx1-ubyte"))

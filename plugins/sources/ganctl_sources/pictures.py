@@ -43,6 +43,9 @@ class Pictures(Source[PicturesOptions]):
     def channels(self, options: PicturesOptions) -> int:
         return 1 if options.channels == "gray" else 3
 
+    def count(self, options: PicturesOptions) -> int:
+        return len(self.names(options))
+
     def items(self, options: PicturesOptions) -> Iterator[Item]:
         for name in self.names(options):
             parts = PurePosixPath(name).parts
