@@ -13,7 +13,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .data.dataset import is_image_name as is_image_name
     from .data.pixels import Unreadable as Unreadable
-    from .data.spec import ImageSpec as ImageSpec
     from .errors import GanctlError as GanctlError
     from .errors import UserError as UserError
     from .hooks import hookimpl as hookimpl
@@ -39,11 +38,12 @@ if TYPE_CHECKING:
     from .plugin import Objective as Objective
     from .plugin import Recipe as Recipe
     from .plugin import Source as Source
+    from .spec import ImageSpec as ImageSpec
 
 _HOME = {
     "data.dataset": ["is_image_name"],
     "data.pixels": ["Unreadable"],
-    "data.spec": ["ImageSpec"],
+    "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
     "hooks": ["hookimpl"],
     "interfaces": [

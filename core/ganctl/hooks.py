@@ -18,7 +18,6 @@ import pluggy
 if TYPE_CHECKING:
     from .interfaces import Progress
     from .plugin import Hook
-    from .registry import Entry
     from .training.session import Session
 
 hookspec = pluggy.HookspecMarker("ganctl")

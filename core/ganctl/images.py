@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .training.run import write_atomically
+from .files import write_atomically
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,5 +54,4 @@ def save_png(image: Image, file: Path) -> None:
     """Write a PNG, whole or not at all."""
     buffer = io.BytesIO()
     image.save(buffer, "png")
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, buffer.getvalue())

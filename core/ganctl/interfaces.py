@@ -165,8 +165,11 @@ class Batch:
         """(first row, micro-batch) pairs of at most `size` rows that share `reports`."""
         for start in range(0, len(self), size):
             labels = None if self.labels is None else self.labels[start : start + size]
-            yield start, Batch(
-                self.pixels[start : start + size], labels, self.progress, reports=self.reports
+            yield (
+                start,
+                Batch(
+                    self.pixels[start : start + size], labels, self.progress, reports=self.reports
+                ),
             )
 
 

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data.spec import ImageSpec
+from . import checkpoint
 from .errors import UserError
 from .images import Images
 from .interfaces import Generator, Progress, to_pixels
 from .options import dump
 from .options import load as load_options
 from .registry import Entry, entries, find
-from .training import checkpoint
-from .training.run import find_model
+from .spec import ImageSpec
 
 
 class Model:
@@ -68,7 +67,9 @@ class Model:
             raise UserError(f"{len(wanted)} classes for {count} seeds")
         for number in wanted:
             if not 0 <= number < self.spec.classes:
-                raise UserError(f"class {number}: this model has classes 0 to {self.spec.classes - 1}")
+                raise UserError(
+                    f"class {number}: this model has classes 0 to {self.spec.classes - 1}"
+                )
         return torch.eye(self.spec.classes, device=self.device)[wanted]
 
 
@@ -78,7 +79,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     Nothing but the file and the architecture's plugin is needed; no pickle is involved.
     Raises `UserError` when the file is damaged or the plugin is not installed.
     """
-    file = find_model(Path(path))
+    file = checkpoint.find_generator(Path(path))
     tensors, header = checkpoint.read(file)
     try:
         about, spec = header["architecture"], ImageSpec.from_json(header["spec"])
@@ -98,9 +99,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     return Model(generator.to(device).eval().requires_grad_(False), spec, header)
 
 
-def header(
-    entry: Entry, options: Any, spec: ImageSpec, training: dict[str, Any]
-) -> dict[str, Any]:
+def header(entry: Entry, options: Any, spec: ImageSpec, training: dict[str, Any]) -> dict[str, Any]:
     """What a generator's file says of itself: enough to build it again."""
     return {
         "architecture": {

@@ -151,9 +151,8 @@ def _type_text(hint: Any) -> str:
 
 def _convert(value: Any, hint: Any) -> Any:
     if (members := _union_members(hint)) is not None:
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            if type(None) in members:
-                return None
+        if type(None) in members and (value is None or str(value).lower() == "none"):
+            return None
         (inner,) = [m for m in members if m is not type(None)]
         return _convert(value, inner)
     if get_origin(hint) is Literal:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
-from .data.spec import ImageSpec
+from .spec import ImageSpec
 
 if TYPE_CHECKING:
     import numpy as np

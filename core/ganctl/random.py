@@ -28,7 +28,7 @@ def seed_everything(value: int) -> None:
     torch.default_generator.manual_seed(value)
     # torch.manual_seed would do all this too, but formats a stack trace on each call
     # while CUDA is not initialised, and this runs once per phase of every step.
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(value)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(value)
@@ -47,7 +47,7 @@ _rows: _Rows | None = None
 @contextmanager
 def rows(start: int, stop: int, total: int) -> Iterator[None]:
     """Within: draws for `stop - start` rows are those rows of a draw for `total` rows."""
-    global _rows
+    global _rows  # noqa: PLW0603 (one run per process, and the context restores it)
     before, _rows = _rows, _Rows(start, stop, total)
     try:
         yield
@@ -68,7 +68,8 @@ def _drawn_rows(n: int) -> tuple[int, slice | None, int]:
 def _keep(drawn: Tensor, part: slice | None, copies: int) -> Tensor:
     if part is None:
         return drawn
-    return drawn.unflatten(0, (copies, -1))[:, part].flatten(0, 1)
+    by_batch = drawn.view(copies, -1, *drawn.shape[1:])
+    return by_batch[:, part].flatten(0, 1)
 
 
 def randn(n: int, *shape: int, device: torch.device | None = None) -> Tensor:

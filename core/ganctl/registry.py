@@ -101,9 +101,7 @@ def find(kind: str, name: str) -> Entry:
     """The plugin of that name; `distribution:name` chooses between two of one name."""
     distribution, _, short = name.rpartition(":")
     available = entries(kind)
-    matches = [
-        e for e in available if e.name == short and distribution in ("", e.distribution)
-    ]
+    matches = [e for e in available if e.name == short and distribution in ("", e.distribution)]
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -115,12 +113,16 @@ def find(kind: str, name: str) -> Entry:
         raise UserError(f"{kind} {name!r} is installed but GANCTL_PLUGINS hides it")
     others = sorted({e.kind for e in _installed() if e.name == short})
     if others:
-        raise UserError(f"{name!r} is not a plugin of kind {kind}: it is of kind {', '.join(others)}")
+        raise UserError(
+            f"{name!r} is not a plugin of kind {kind}: it is of kind {', '.join(others)}"
+        )
     if not available:
         raise UserError(
-            f"no {kind} named {name!r}: no {kind} is installed (`ganctl list-plugins` shows what is)"
+            f"no {kind} named {name!r}: none is installed (`ganctl list-plugins` shows what is)"
         )
-    raise UserError(f"no {kind} named {name!r}" + options.did_you_mean(short, {e.name for e in available}))
+    raise UserError(
+        f"no {kind} named {name!r}" + options.did_you_mean(short, {e.name for e in available})
+    )
 
 
 def duplicates(found: list[Entry]) -> set[tuple[str, str]]:
@@ -143,7 +145,9 @@ def _installed() -> Iterator[Entry]:
             name, version, summary = _identity(distribution)
             points = [p for p in distribution.entry_points if p.group in kinds]
         except Exception as error:  # damaged metadata must not hide the other plugins
-            print(f"ganctl: warning: unreadable metadata in {distribution}: {error}", file=sys.stderr)
+            print(
+                f"ganctl: warning: unreadable metadata in {distribution}: {error}", file=sys.stderr
+            )
             continue
         if name.lower() in seen:  # an earlier folder of sys.path shadows it
             continue
@@ -154,7 +158,7 @@ def _installed() -> Iterator[Entry]:
 
 def _identity(distribution: Distribution) -> tuple[str, str, str]:
     metadata = distribution.metadata
-    return metadata["Name"], metadata["Version"], metadata.get("Summary", "")
+    return metadata["Name"], metadata["Version"], metadata["Summary"] or ""
 
 
 def _source_file(value: str) -> Path | None:

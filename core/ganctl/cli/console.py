@@ -50,6 +50,8 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
         task = bar.add_task(description, total=total, note="")
 
         def update(done: int, note: str | None = None) -> None:
-            bar.update(task, completed=done, **({} if note is None else {"note": note}))
+            bar.update(task, completed=done)
+            if note is not None:
+                bar.update(task, note=note)
 
         yield update

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..data.spec import ImageSpec, parse_resolution
 from ..errors import UserError
 from ..options import describe as describe_options
 from ..plugin import Architecture, Plugin
 from ..registry import Entry, entries, find
+from ..spec import ImageSpec, parse_resolution
 from .parse import run_command
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def describe(
     entry = _find(name, kind)
     plugin = entry.load()
     document = _document(entry, plugin)
-    tables, networks = {}, {}
+    tables: dict[str, list[Row]] = {}
+    networks: dict[str, nn.Module] = {}
     if isinstance(plugin, Architecture):
         height, width = parse_resolution(resolution or str(plugin.resolution))
         spec = ImageSpec(height, width, channels, classes)
@@ -71,7 +72,9 @@ def _find(name: str, kind: str | None) -> Entry:
     if not kinds:
         from ..options import did_you_mean
 
-        raise UserError(f"no plugin named {name!r}" + did_you_mean(name, {e.name for e in entries()}))
+        raise UserError(
+            f"no plugin named {name!r}" + did_you_mean(name, {e.name for e in entries()})
+        )
     return find(kinds.pop(), name)
 
 

@@ -57,7 +57,9 @@ def _torch() -> list[Check]:
         checks.append(("cpu", False, f"a matrix product fails: {error}"))
     cores = os.cpu_count() or 1
     threads = torch.get_num_threads()
-    checks.append(("threads", True, f"torch uses {threads} of {cores} cores (OMP_NUM_THREADS sets it)"))
+    checks.append(
+        ("threads", True, f"torch uses {threads} of {cores} cores (OMP_NUM_THREADS sets it)")
+    )
     checks.append(_gpu())
     return checks
 

@@ -30,13 +30,16 @@ def plot(
     ] = None,
 ) -> int:
     """Draw a run's losses, logits, gradient norms and metrics as one PNG."""
-    from ..training.run import read_log, write_atomically
+    from ..files import write_atomically
+    from ..training.run import read_log
 
     records = read_log(existing(folder))
     if not records:
         raise UserError(f"{folder}: nothing logged yet (no log.jsonl, or an empty one)")
     file = Path(out) if out else Path(folder) / "plot.png"
-    write_atomically(file, draw(records, read_log(Path(folder), "metrics.jsonl"), Path(folder).name))
+    write_atomically(
+        file, draw(records, read_log(Path(folder), "metrics.jsonl"), Path(folder).name)
+    )
     print(file)
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,13 +22,15 @@ def resume(
     kimg: Annotated[
         float | None, typer.Option(help="New total length in thousands of images.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Another device: auto, cpu, cuda, mps.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Another device: auto, cpu, cuda, mps.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on standard output.")
     ] = False,
 ) -> int:
     """Continue a run from its newest checkpoint; --kimg makes it longer."""
-    from ..training import checkpoint
+    from .. import checkpoint
     from .train import prepare_set, read_config, train_run
 
     run = Run(existing(folder))

@@ -41,14 +41,16 @@ def run(argv: list[str]) -> int:
         given: dict[str, dict[str, Any]],
         arch: Annotated[str, typer.Option(help="Architecture.")] = DEFAULT_ARCHITECTURE,
         source: Annotated[
-            str | None, typer.Option(help=escape(f"Where pictures come from [default: {DEFAULT_SOURCE}]."))
+            str | None,
+            typer.Option(help=escape(f"Where pictures come from [default: {DEFAULT_SOURCE}].")),
         ] = None,
         objective: Annotated[
             str | None, typer.Option(help="Objective, if not the architecture's own.")
         ] = None,
         augment: Annotated[str | None, typer.Option(help="Augmenter; none for none.")] = None,
         config: Annotated[
-            str | None, typer.Option(help="Take options from a TOML file, such as a run's config.toml.")
+            str | None,
+            typer.Option(help="Take options from a TOML file, such as a run's config.toml."),
         ] = None,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Show what would be done; train nothing.")
@@ -71,7 +73,9 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
     """The run's own options, and those of the plugins that this command line names."""
     groups = [Group("", Settings, "Run")]
     names: dict[str, Any] = {t: tables.get(t, {}).get("name", _DEFAULTS.get(t)) for t in TABLES}
-    if names["objective"] is None and any(word.startswith(("--objective.", "--help")) for word in argv):
+    if names["objective"] is None and any(
+        word.startswith(("--objective.", "--help")) for word in argv
+    ):
         names["objective"] = _recipe_objective(tables.get("arch", {}))
     for table, name in names.items():
         if name is None or (table == "augment" and name == "none"):
@@ -91,7 +95,7 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
 
 def _recipe_objective(table: Mapping[str, Any]) -> str | None:
     """The objective of the architecture's recipe, for its flags and help panel."""
-    from ..data.spec import ImageSpec
+    from ..spec import ImageSpec
 
     try:
         choice = Choice.make("arch", {"name": table.get("name", DEFAULT_ARCHITECTURE)})
@@ -131,8 +135,8 @@ def train_run(
     plan: Plan, run: Run, dataset: Dataset, checkpoint: Path | None, as_json: bool
 ) -> int:
     """Train a run from its beginning or from a checkpoint, with everything a person sees."""
+    from ..checkpoint import find_generator
     from ..hooks import Hooks
-    from ..training.run import find_model
     from ..training.session import Session
     from .training_bar import TrainingBar
 
@@ -146,7 +150,7 @@ def train_run(
     with progress("training", session.total, "images") as update:
         hooks.add("progress bar", TrainingBar(update))
         picture = session.train()
-    model = find_model(run.folder)
+    model = find_generator(run.folder)
     if as_json:
         print(json.dumps({"run": str(run.folder), "model": str(model), "picture": str(picture)}))
     else:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import GanctlError, UserError
+from ..spec import ImageSpec
 from .pixels import Pixels, Unreadable, decode
-from .spec import ImageSpec
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _LIST = "dataset.json"
@@ -156,7 +156,8 @@ class DatasetWriter:
                 with _naming(self.path):
                     self._finish()
         finally:
-            self._zip.fp and self._zip.fp.close()  # type: ignore[func-returns-value]
+            if self._zip.fp is not None:
+                self._zip.fp.close()  # close() would write a directory first
             self._part.unlink(missing_ok=True)
 
     def _finish(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .spec import ImageSpec
+from ..spec import ImageSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +31,9 @@ def decode(data: bytes | Pixels, channels: int) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is ours
             image = (
-                Image.fromarray(data) if isinstance(data, np.ndarray) else Image.open(io.BytesIO(data))
+                Image.fromarray(data)
+                if isinstance(data, np.ndarray)
+                else Image.open(io.BytesIO(data))
             )
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")

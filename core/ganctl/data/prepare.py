@@ -13,9 +13,9 @@ from .. import __version__
 from ..errors import UserError
 from ..options import dump
 from ..plugin import Source
+from ..spec import ImageSpec
 from .dataset import DatasetWriter
 from .pixels import Unreadable, decode, fit
-from .spec import ImageSpec
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ class EMA:
         if self._rampup is not None:
             half_life = min(half_life, images * self._rampup)
         beta = 0.5 ** (batch / max(half_life, 1e-8))
-        torch._foreach_lerp_(
-            list(self.generator.parameters()), list(live.parameters()), 1 - beta
-        )
+        torch._foreach_lerp_(list(self.generator.parameters()), list(live.parameters()), 1 - beta)
         for average, buffer in zip(self.generator.buffers(), live.buffers(), strict=True):
             average.copy_(buffer)

@@ -56,7 +56,7 @@ class PlayerOptimizer:
         self.skipped += bad
         self.streak.add_(1).mul_(bad)
         self.adam.param_groups[0]["lr"] = self._lr * self._schedule(progress)
-        self.adam.found_inf = bad  # the fused kernels leave everything as it is when it is 1
+        self.adam.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels leave everything as it is when it is 1
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         return norm

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..data.dataset import Dataset
 from ..data.prepare import prepared_path
-from ..data.spec import ImageSpec, parse_resolution
 from ..errors import UserError
 from ..options import dump, load
 from ..plugin import Architecture, Recipe, Source
 from ..registry import Entry, find
+from ..spec import ImageSpec, parse_resolution
 from .schedule import parse_schedule
 from .settings import Settings
 

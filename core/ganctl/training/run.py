@@ -13,8 +13,9 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
+from .. import checkpoint
 from ..errors import GanctlError, UserError
-from . import checkpoint
+from ..files import write_atomically
 
 
 class Run:
@@ -85,7 +86,9 @@ class Run:
             kept = [r for r in read_log(self.folder) if r["images"] <= images]
             write_atomically(log, "".join(json.dumps(r) + "\n" for r in kept).encode())
         for picture in self.samples.glob("*.png"):
-            if re.fullmatch(r"\d+\.\d+", picture.stem) and picture.stem > checkpoint.name_of(images):
+            if re.fullmatch(r"\d+\.\d+", picture.stem) and picture.stem > checkpoint.name_of(
+                images
+            ):
                 picture.unlink()
         checkpoint.clean(self.checkpoints)
 
@@ -95,7 +98,9 @@ class Run:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise GanctlError(f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}") from None
+            raise GanctlError(
+                f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}"
+            ) from None
 
 
 def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
@@ -119,34 +124,6 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid TOML: {error}") from None
-
-
-def find_model(path: Path) -> Path:
-    """The generator file that a path means: the file, a checkpoint, or a run's newest one."""
-    if path.is_dir():
-        if (path / checkpoint.GENERATOR).is_file():
-            return path / checkpoint.GENERATOR
-        folders = checkpoint.list_all(path / "checkpoints")
-        if not folders:
-            raise UserError(f"{path}: no model in this folder (no {checkpoint.GENERATOR})")
-        return folders[-1] / checkpoint.GENERATOR
-    if not path.is_file():
-        raise UserError(f"{path}: no such file or folder")
-    return path
-
-
-def write_atomically(file: Path, data: bytes) -> None:
-    """Write beside, sync, rename."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise GanctlError(f"cannot write {file}: {error.strerror or error}") from None
 
 
 def _rename_to_next(draft: Path, parent: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -14,14 +15,13 @@ from typing import Any
 
 import torch
 
-from .. import model, random
+from .. import checkpoint, model, random
 from ..data.dataset import Dataset
 from ..data.loader import Loader
 from ..errors import GanctlError, Interrupted, UserError
 from ..hooks import Hooks
 from ..images import enlarge, grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
-from . import checkpoint
 from .device import peak_memory, pick_device
 from .ema import EMA
 from .loop import train
@@ -142,7 +142,7 @@ class Session:
             "peak_memory_mb": peak_memory(self.device) / 1e6,
         }
         record = {"images": progress.images, "step": progress.step}
-        self.run.log(record | {k: None if v != v else v for k, v in figures.items()})
+        self.run.log(record | {k: v if math.isfinite(v) else None for k, v in figures.items()})
         self.hooks.call("tick", session=self, progress=progress, figures=figures)
 
     def _check_finite(self, player: str, streak: float) -> None:
@@ -151,8 +151,8 @@ class Session:
             latest = self.run.latest()
             kept = f"the last checkpoint is {latest}" if latest else "nothing was saved yet"
             raise GanctlError(
-                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row; {kept}. "
-                f"Try a lower learning rate ({flag}), --precision fp32, or another objective"
+                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row; {kept}."
+                f" Try a lower learning rate ({flag}), --precision fp32, or another objective"
             )
 
     def _sample(self, progress: Progress) -> Path:
@@ -220,7 +220,9 @@ class Session:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
@@ -271,7 +273,8 @@ def check_size(dataset: Dataset, batch: int) -> None:
 
 def _passed(images: int, batch: int, every_kimg: float | None) -> bool:
     """Whether the step that ended at `images` crossed a multiple of the interval."""
-    every = _given(every_kimg) * 1000
+    assert every_kimg is not None
+    every = every_kimg * 1000
     return images // every > (images - batch) // every
 
 

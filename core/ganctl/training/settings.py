@@ -13,7 +13,9 @@ class Settings:
     """What `ganctl train` is asked for. None stands for the architecture's recipe."""
 
     data: Annotated[str | None, Opt("Prepared set to train on: a zip or a folder.")] = None
-    resolution: Annotated[str | None, Opt("Size of the images: 64, or 96x128 (height x width).")] = None
+    resolution: Annotated[
+        str | None, Opt("Size of the images: 64, or 96x128 (height x width).")
+    ] = None
     cond: Annotated[bool, Opt("Condition both networks on the set's labels.")] = False
     kimg: Annotated[float | None, Opt("Length of the run in thousands of images.", gt=0)] = None
     batch: Annotated[int | None, Opt("Images per step.", ge=1)] = None
@@ -31,8 +33,12 @@ class Settings:
     lr: Annotated[float | None, Opt("Learning rate of both players.", ge=0)] = None
     g_lr: Annotated[float | None, Opt("Learning rate of the generator.", ge=0)] = None
     d_lr: Annotated[float | None, Opt("Learning rate of the discriminator.", ge=0)] = None
-    betas: Annotated[tuple[float, float] | None, Opt("Adam's betas, both players.", ge=0, lt=1)] = None
-    g_betas: Annotated[tuple[float, float] | None, Opt("Adam's betas, generator.", ge=0, lt=1)] = None
+    betas: Annotated[tuple[float, float] | None, Opt("Adam's betas, both players.", ge=0, lt=1)] = (
+        None
+    )
+    g_betas: Annotated[tuple[float, float] | None, Opt("Adam's betas, generator.", ge=0, lt=1)] = (
+        None
+    )
     d_betas: Annotated[
         tuple[float, float] | None, Opt("Adam's betas, discriminator.", ge=0, lt=1)
     ] = None
@@ -46,7 +52,8 @@ class Settings:
         float | None, Opt("Half-life of the generator's moving average, kimg; 0 for none.", ge=0)
     ] = None
     ema_rampup: Annotated[
-        float | None, Opt("Limit the half-life to this share of the images seen; 0 for no limit.", ge=0)
+        float | None,
+        Opt("Limit the half-life to this share of the images seen; 0 for no limit.", ge=0),
     ] = None
     log_every: Annotated[float | None, Opt("A line in log.jsonl every so many kimg.", gt=0)] = None
     sample_every: Annotated[float | None, Opt("A grid of samples every so many kimg.", gt=0)] = None

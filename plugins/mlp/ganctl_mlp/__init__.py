@@ -6,10 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ganctl import Architecture, ImageSpec, Item, NoOptions, Objective, Opt, Recipe, Source, UserError
+from ganctl import (
+    Architecture,
+    ImageSpec,
+    Item,
+    NoOptions,
+    Objective,
+    Opt,
+    Recipe,
+    Source,
+    UserError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
+
     from ganctl import Discriminator, Generator, Phase, Players
 
 

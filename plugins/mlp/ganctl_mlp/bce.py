@@ -8,9 +8,10 @@ which neither overflows nor needs a sigmoid.
 from __future__ import annotations
 
 import torch
-from ganctl import Batch, Phase, Players
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from ganctl import Batch, Phase, Players
 
 
 def phases(players: Players, n_critic: int) -> list[Phase]:

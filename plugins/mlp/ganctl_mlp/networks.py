@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
-from ganctl import Discriminator, Generator, ImageSpec, random
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
+
+from ganctl import Discriminator, Generator, ImageSpec, random
 
 from . import MLPOptions
 
@@ -22,9 +24,7 @@ class MLPGenerator(Generator):
         self.shape = (spec.channels, spec.height, spec.width)
         self.leak = options.leak
         widths = [options.z_dim + spec.classes, *options.g_widths]
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         # Not on the first layer, as is usual: it would undo the spread of z.
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(width) if options.batch_norm and index else nn.Identity()
@@ -54,9 +54,7 @@ class MLPDiscriminator(Discriminator):
         self.sigmoid = options.output == "sigmoid"
         pixels = spec.channels * spec.height * spec.width
         widths = [pixels + spec.classes, *options.d_widths]
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.output = nn.Linear(widths[-1], 1)
         initialise([*self.hidden, self.output], options.init)
 

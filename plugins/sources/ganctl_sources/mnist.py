@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+
 from ganctl import GanctlError, Item, Opt, Source, UserError
 
 PARTS = {"train": "train", "test": "t10k"}
@@ -90,7 +91,7 @@ class FashionMNIST(MNIST, api=1):
     references = ("Xiao, Rasul, Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747 (MIT)",)
     mirror = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     folder = "fashion-mnist"
-    checksums = {
+    checksums: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
         "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import GanctlError, UserError
+from .errors import GanctlError, UserError
+from .files import sync_folder
 
 FORMAT = 1
 GENERATOR, TRAINING = "generator.safetensors", "training.safetensors"
@@ -40,9 +41,9 @@ def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]
                 file.write(save(plain, {_KEY: text}))
                 file.flush()
                 os.fsync(file.fileno())
-        _sync(part)
+        sync_folder(part)
         part.rename(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise GanctlError(f"cannot write checkpoint {folder}: {error.strerror or error}") from None
@@ -88,6 +89,18 @@ def list_all(checkpoints: Path) -> list[Path]:
     return sorted(p for p in checkpoints.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
+def find_generator(path: Path) -> Path:
+    """The generator file that a path means: the file, a checkpoint, or a run's newest one."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if path.is_file():
+        return path
+    folders = [path] if (path / GENERATOR).is_file() else list_all(path / "checkpoints")
+    if not folders:
+        raise UserError(f"{path}: no model in this folder (no {GENERATOR})")
+    return folders[-1] / GENERATOR
+
+
 def prune(checkpoints: Path, keep: int) -> None:
     """Remove all but the newest `keep`."""
     for folder in list_all(checkpoints)[:-keep]:
@@ -102,12 +115,3 @@ def clean(checkpoints: Path) -> None:
     if checkpoints.is_dir():
         for folder in checkpoints.glob(".*"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":  # Windows cannot open folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

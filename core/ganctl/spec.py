@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import UserError
+from .errors import UserError
 
 
 @dataclass(frozen=True)
