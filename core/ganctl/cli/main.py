@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import GanctlError, UserError
+from ..errors import GanctlError, Interrupted, UserError
 from ..options import did_you_mean
 
 COMMANDS = {
@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(arguments)
+    except Interrupted as stopped:
+        print(f"ganctl: {stopped}", file=sys.stderr)
+        return stopped.exit_status
     except GanctlError as error:
         for line in str(error).splitlines():
             print(f"ganctl: error: {line}", file=sys.stderr)
