@@ -43,6 +43,10 @@ class Plugin(Generic[O]):
     references: ClassVar[tuple[str, ...]] = ()
     """Papers and sources, as `ganctl describe` prints them."""
 
+    def missing(self) -> str | None:
+        """What it needs and is not installed, as advice; None when it can work."""
+        return None
+
     def __init_subclass__(cls, api: int | None = None, **rest: Any) -> None:
         super().__init_subclass__(**rest)
         if api is not None:
@@ -170,13 +174,12 @@ class Source(Plugin[O]):
 
 
 class Hook(Plugin[O]):
-    """Watches runs. Its methods marked `@hookimpl` follow the specifications in `hooks`."""
+    """Watches runs. Its methods marked `@hookimpl` follow the specifications in `hooks`.
+
+    A hook that is `missing()` something stays out of runs.
+    """
 
     kind = "hook"
-
-    def missing(self) -> str | None:
-        """What is not installed that the hook needs, as advice; None when it can work."""
-        return None
 
 
 KINDS: dict[str, type[Plugin[Any]]] = {

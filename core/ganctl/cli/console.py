@@ -13,10 +13,12 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
+def progress(
+    description: str, total: int | None, unit: str, done: int = 0
+) -> Iterator[Callable[..., None]]:
     """A bar with rate and time left; quiet when standard error is not a terminal.
 
-    Yields `update(done, note="")`.
+    Yields `update(done, note="")`. `done` is where it starts: a resumed run is not at zero.
     """
     if not sys.stderr.isatty():
         yield lambda done, note="": None
@@ -47,7 +49,7 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
         console=Console(stderr=True),
     )
     with bar:
-        task = bar.add_task(description, total=total, note="")
+        task = bar.add_task(description, total=total, completed=done, note="")
 
         def update(done: int, note: str | None = None) -> None:
             bar.update(task, completed=done)

@@ -22,8 +22,8 @@ def run(argv: list[str]) -> int:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Check Python, torch, the device, threads, plugins and disk. Status 1 if something fails."""
-    checks = [*_python(), *_torch(), *_plugins(), *_disk()]
+    """Check this machine: Python, torch, device, plugins, disk. Status 1 if something fails."""
+    checks = [*_python(), *_torch(), *_plugins(), *_kernels(), *_disk()]
     if as_json:
         import json
 
@@ -88,7 +88,6 @@ def _gpu() -> Check:
 
 
 def _plugins() -> list[Check]:
-    from ..plugin import Hook
     from ..registry import PluginError, duplicates, entries
 
     found = entries()
@@ -103,9 +102,13 @@ def _plugins() -> list[Check]:
         except PluginError as error:
             checks.append((f"{entry.kind} {entry.name}", False, str(error)))
             continue
-        if isinstance(plugin, Hook) and (advice := plugin.missing()):
+        if advice := plugin.missing():
             checks.append((f"{entry.kind} {entry.name}", None, f"not in use: {advice}"))
     return checks
+
+
+def _kernels() -> list[Check]:
+    return [("kernels", None, "none needed: every operator here is PyTorch's own")]
 
 
 def _disk() -> list[Check]:

@@ -147,7 +147,7 @@ def train_run(
     if checkpoint is not None:
         session.resume(checkpoint)
         say(f"continuing from {checkpoint}")
-    with progress("training", session.total, "images") as update:
+    with progress("training", session.total, "images", session.images) as update:
         hooks.add("progress bar", TrainingBar(update))
         picture = session.train()
     model = find_generator(run.folder)

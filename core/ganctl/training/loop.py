@@ -51,7 +51,8 @@ def train(
                     torch.autocast(device.type, precision, enabled=precision != torch.float32),
                 ):
                     loss = phase.loss(micro)
-                (loss * (gain * len(micro) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                share = gain * len(micro) / len(batch)
+                (loss if share == 1 else loss * share).backward()
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))
             tally.add(f"grad_norm/{phase.name}", optimizer.step(progress))
         if state.ema is not None:

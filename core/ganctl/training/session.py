@@ -59,7 +59,13 @@ class Session:
         self._tally = Tally()
         self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
+        self._warned: set[str] = set()
         self._seconds = 0.0  # of training before this process
+
+    @property
+    def images(self) -> int:
+        """Shown to the discriminator so far."""
+        return self.state.step * self._loader.batch
 
     def resume(self, folder: Path) -> None:
         """Continue from a checkpoint. Raises `UserError` if it does not fit run or dataset."""
@@ -83,7 +89,7 @@ class Session:
         gradients stay non-finite or the disk refuses.
         """
         settings, batch = self.plan.settings, self._loader.batch
-        progress = Progress(self.state.step, self.state.step * batch, self.total)
+        progress = Progress(self.state.step, self.images, self.total)
         self.hooks.call("start", session=self)
         listening = self.hooks.listens("step")
         outcome = "failed"
@@ -125,6 +131,12 @@ class Session:
                         )
             outcome = "done"
             return picture
+        except Interrupted:
+            raise
+        except GanctlError as error:
+            latest = self.run.latest()
+            kept = f"the last checkpoint, {latest}, is intact" if latest else "nothing was saved"
+            raise GanctlError(f"{error} ({kept}; run: {self.run.folder})") from None
         finally:
             self.hooks.call("end", session=self, progress=progress, outcome=outcome)
 
@@ -134,7 +146,14 @@ class Session:
         self._seconds += seconds
         figures = self._tally.flush()
         for name, optimizer in self.state.optimizers.items():
-            figures[f"skipped/{name}"] = float(optimizer.skipped)
+            figures[f"skipped/{name}"] = skipped = float(optimizer.skipped)
+            if skipped and name not in self._warned:
+                self._warned.add(name)
+                print(
+                    f"ganctl: warning: the {name}'s gradients were not finite in {skipped:.0f} of "
+                    f"{progress.step} steps, which were left out; log.jsonl counts them",
+                    file=sys.stderr,
+                )
             self._check_finite(name, float(optimizer.streak))
         figures |= {
             "images_per_second": images / seconds if seconds else 0.0,
@@ -148,11 +167,9 @@ class Session:
     def _check_finite(self, player: str, streak: float) -> None:
         if streak >= self.plan.settings.nonfinite_limit:
             flag = "--g-lr" if player == "generator" else "--d-lr"
-            latest = self.run.latest()
-            kept = f"the last checkpoint is {latest}" if latest else "nothing was saved yet"
             raise GanctlError(
-                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row; {kept}."
-                f" Try a lower learning rate ({flag}), --precision fp32, or another objective"
+                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row: try a "
+                f"lower learning rate ({flag}), --precision fp32, or another objective"
             )
 
     def _sample(self, progress: Progress) -> Path:
