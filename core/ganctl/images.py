@@ -34,20 +34,24 @@ def to_pil(pixels: np.ndarray[Any, Any]) -> Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
-    """(N, H, W, C) uint8 → one (rows·H, columns·W, C); places without an image are white."""
+def grid(
+    images: np.ndarray[Any, Any], columns: int | None = None, gap: int = 0
+) -> np.ndarray[Any, Any]:
+    """(N, H, W, C) uint8 → one (H', W', C), `gap` white pixels between the images."""
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    canvas = np.full((rows * columns, height, width, channels), 255, dtype=np.uint8)
-    canvas[:count] = images
-    table = canvas.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return table.reshape(rows * height, columns * width, channels)
+    cells = np.full((rows * columns, height + gap, width + gap, channels), 255, dtype=np.uint8)
+    cells[:count, :height, :width] = images
+    table = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    canvas = table.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return canvas[: canvas.shape[0] - gap, : canvas.shape[1] - gap]
 
 
-def enlarge(pixels: np.ndarray[Any, Any], factor: int) -> np.ndarray[Any, Any]:
-    """Repeat every pixel `factor` times both ways: small images stay sharp on a screen."""
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+def sample_grid(images: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
+    """A grid to look at: images under 64 pixels enlarged, their pixels kept sharp."""
+    factor = max(1, 64 // max(images.shape[1:3]))
+    return grid(images.repeat(factor, axis=1).repeat(factor, axis=2), columns, gap=2)
 
 
 def save_png(image: Image, file: Path) -> None:

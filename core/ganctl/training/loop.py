@@ -52,7 +52,7 @@ def train(
                 ):
                     loss = phase.loss(micro)
                 share = gain * len(micro) / len(batch)
-                (loss if share == 1 else loss * share).backward()
+                (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))
             tally.add(f"grad_norm/{phase.name}", optimizer.step(progress))
         if state.ema is not None:

@@ -20,7 +20,7 @@ from ..data.dataset import Dataset
 from ..data.loader import Loader
 from ..errors import GanctlError, Interrupted, UserError
 from ..hooks import Hooks
-from ..images import enlarge, grid, save_png, to_pil
+from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
 from .device import peak_memory, pick_device
 from .ema import EMA
@@ -182,14 +182,13 @@ class Session:
         maker = model.Model(generator.eval(), spec, {})
         images = maker.generate(range(count))
         generator.train(was_training)
-        factor = max(1, 64 // max(spec.height, spec.width))
         picture = self.run.samples / f"{checkpoint.name_of(progress.images)}.png"
-        save_png(to_pil(enlarge(grid(images, columns), factor)), picture)
+        save_png(to_pil(sample_grid(images, columns)), picture)
         reals = self.run.samples / "reals.png"
         if not reals.exists():
             shown = self._loader.gather(torch.arange(min(count, len(self._dataset))))
             pixels = to_pixels(shown.float() / 127.5 - 1)
-            save_png(to_pil(enlarge(grid(pixels, columns), factor)), reals)
+            save_png(to_pil(sample_grid(pixels, columns)), reals)
         self.hooks.call("sample", session=self, progress=progress, picture=picture)
         return picture
 

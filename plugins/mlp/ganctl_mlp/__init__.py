@@ -24,20 +24,16 @@ if TYPE_CHECKING:
     from ganctl import Discriminator, Generator, Phase, Players
 
 
+Widths = tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class MLPOptions:
     """Two stacks of fully connected layers."""
 
     z_dim: Annotated[int, Opt("Length of the latent vector.", ge=1)] = 100
-    g_widths: Annotated[tuple[int, ...], Opt("Hidden layers of the generator.", ge=1)] = (
-        256,
-        512,
-        1024,
-    )
-    d_widths: Annotated[tuple[int, ...], Opt("Hidden layers of the discriminator.", ge=1)] = (
-        512,
-        256,
-    )
+    g_widths: Annotated[Widths, Opt("Hidden layers of the generator.", ge=1)] = (256, 512)
+    d_widths: Annotated[Widths, Opt("Hidden layers of the discriminator.", ge=1)] = (512, 256)
     output: Annotated[
         Literal["tanh", "sigmoid"],
         Opt("The generator's last activation; with sigmoid both networks work in [0, 1]."),
@@ -66,7 +62,7 @@ class MLP(Architecture[MLPOptions], api=1):
         return MLPGenerator(options, spec), MLPDiscriminator(options, spec)
 
     def recipe(self, options: MLPOptions, spec: ImageSpec, batch: int | None) -> Recipe:
-        return Recipe(objective="bce", batch=256, kimg=600, lr=2e-4, betas=(0.5, 0.999))
+        return Recipe(objective="bce", batch=256, kimg=800, lr=2e-4, betas=(0.5, 0.999))
 
 
 @dataclass(frozen=True)
