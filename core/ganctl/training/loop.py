@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
+from torch import autocast
 
 from .. import random
 from ..data.loader import Loader
@@ -30,6 +33,9 @@ def train(
     seeded anew, and the order of the data follows from the step.
     """
     device, players = loader.device, state.players
+    cast: Callable[[], AbstractContextManager[object]] = nullcontext
+    if precision != torch.float32:
+        cast = partial(autocast, device.type, precision)
     while state.step * loader.batch < total:
         step, images = state.step, state.step * loader.batch
         progress = Progress(step, images, total)
@@ -46,10 +52,7 @@ def train(
             gain = phase.every if phase.lazy else 1
             for start, micro in micros:
                 random.seed_everything(random.derive(seed, "step", step, phase.name))
-                with (
-                    random.rows(start, start + len(micro), len(batch)),
-                    torch.autocast(device.type, precision, enabled=precision != torch.float32),
-                ):
+                with random.rows(start, start + len(micro), len(batch)), cast():
                     loss = phase.loss(micro)
                 share = gain * len(micro) / len(batch)
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]

@@ -58,7 +58,8 @@ class PlayerOptimizer:
         self.adam.param_groups[0]["lr"] = self._lr * self._schedule(progress)
         self.adam.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels leave everything as it is when it is 1
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         return norm
 
     def tensors(self) -> dict[str, Tensor]:

@@ -26,9 +26,9 @@ class MLPGenerator(Generator):
         widths = [options.z_dim + spec.classes, *options.g_widths]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         # Not on the first layer, as is usual: it would undo the spread of z.
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(width) if options.batch_norm and index else nn.Identity()
-            for index, width in enumerate(options.g_widths)
+        normed = options.g_widths[1:] if options.batch_norm else ()
+        self.norms = nn.ModuleDict(
+            {str(index): nn.BatchNorm1d(width) for index, width in enumerate(normed, start=1)}
         )
         self.output = nn.Linear(widths[-1], math.prod(self.shape))
         self.sigmoid = options.output == "sigmoid"
@@ -36,8 +36,11 @@ class MLPGenerator(Generator):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         x = z if c is None else torch.cat([z, c], dim=1)
-        for layer, norm in zip(self.hidden, self.norms, strict=True):
-            x = leaky_relu(norm(layer(x)), self.leak, inplace=True)
+        for index, layer in enumerate(self.hidden):
+            x = layer(x)
+            if (name := str(index)) in self.norms:
+                x = self.norms[name](x)
+            x = leaky_relu(x, self.leak, inplace=True)
         x = self.output(x)
         x = torch.sigmoid(x) * 2 - 1 if self.sigmoid else torch.tanh(x)
         return x.view(-1, *self.shape)
