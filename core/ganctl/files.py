@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import GanctlError
@@ -19,7 +20,8 @@ def write_atomically(file: Path, data: bytes) -> None:
             os.fsync(out.fileno())
         part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise GanctlError(f"cannot write {file}: {error.strerror or error}") from None
 
 

@@ -40,13 +40,13 @@ class Model:
     ) -> Images:
         """One image per seed, as a uint8 array (N, H, W, C) with `pil()` and `grid()`.
 
-        `classes` is one class for all or one per seed; a conditional model without it cycles
-        through its classes. Raises `UserError` for seeds or classes out of range.
+        `classes` is one class for all or one per seed; a conditional model without it takes the
+        seed modulo the number of classes. Raises `UserError` for seeds or classes out of range.
         """
         seeds = list(seeds)
         if not seeds:
             raise UserError("no seeds: give at least one")
-        labels = self._labels(len(seeds), classes)
+        labels = self._labels(seeds, classes)
         parts = []
         for start in range(0, len(seeds), batch):
             z = self.latents(seeds[start : start + batch])
@@ -54,17 +54,17 @@ class Model:
             parts.append(to_pixels(self.generator(z, c)))
         return np.concatenate(parts).view(Images)
 
-    def _labels(self, count: int, classes: int | Sequence[int] | None) -> Tensor | None:
+    def _labels(self, seeds: list[int], classes: int | Sequence[int] | None) -> Tensor | None:
         if not self.spec.classes:
             if classes is not None:
                 raise UserError("this model has no classes: it was trained without labels")
             return None
         if classes is None:
-            wanted = [i % self.spec.classes for i in range(count)]
+            wanted = [seed % self.spec.classes for seed in seeds]
         else:
-            wanted = [classes] * count if isinstance(classes, int) else list(classes)
-        if len(wanted) != count:
-            raise UserError(f"{len(wanted)} classes for {count} seeds")
+            wanted = [classes] * len(seeds) if isinstance(classes, int) else list(classes)
+        if len(wanted) != len(seeds):
+            raise UserError(f"{len(wanted)} classes for {len(seeds)} seeds")
         for number in wanted:
             if not 0 <= number < self.spec.classes:
                 raise UserError(
@@ -83,19 +83,22 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     tensors, header = checkpoint.read(file)
     try:
         about, spec = header["architecture"], ImageSpec.from_json(header["spec"])
-        name = about["name"]
+        name, values = about["name"], about["options"]
+        offers = about["distribution"], about["version"]
+        progress = Progress(*(header["training"][key] for key in ("step", "images", "total")))
     except (KeyError, TypeError):
-        raise UserError(f"{file}: holds no generator (is it a training.safetensors?)") from None
-    architecture = _find_architecture(file, about).load()
-    options = load_options(architecture.options_class, about["options"], f"{file}: {name}")
+        raise UserError(
+            f"{file}: holds no generator that can be built (is it a training.safetensors?)"
+        ) from None
+    architecture = _find_architecture(file, name, *offers).load()
+    options = load_options(architecture.options_class, values, f"{file}: {name}")
     generator: Generator = architecture.build(options, spec)[0]  # type: ignore[attr-defined]
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{file}: does not fit the installed {name}: {reason}") from None
-    training = header["training"]
-    generator.at(Progress(training["step"], training["images"], training["total"]))
+    generator.at(progress)
     return Model(generator.to(device).eval().requires_grad_(False), spec, header)
 
 
@@ -123,12 +126,11 @@ def latents(seeds: Iterable[int], z_dim: int) -> Tensor:
     return torch.from_numpy(np.stack(rows)).float()
 
 
-def _find_architecture(file: Path, about: dict[str, Any]) -> Entry:
-    name, distribution = about["name"], about["distribution"]
+def _find_architecture(file: Path, name: str, distribution: str, version: str) -> Entry:
     offers = [e for e in entries("architecture") if e.name == name]
     if not offers:
         raise UserError(
-            f"{file}: needs the architecture {name!r} of {distribution} {about['version']}: "
+            f"{file}: needs the architecture {name!r} of {distribution} {version}: "
             f"pip install {distribution}"
         )
     same = [e for e in offers if e.distribution == distribution]

@@ -136,6 +136,8 @@ def _union_members(hint: Any) -> tuple[Any, ...] | None:
 
 def _type_text(hint: Any) -> str:
     if (members := _union_members(hint)) is not None:
+        if len(members) != 2 or type(None) not in members:
+            raise TypeError(f"options cannot be of type {hint}: the only union is with None")
         return "|".join("none" if m is type(None) else _type_text(m) for m in members)
     if get_origin(hint) is Literal:
         return "|".join(str(choice) for choice in get_args(hint))

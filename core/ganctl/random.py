@@ -89,5 +89,5 @@ def dropout_mask(like: Tensor, p: float) -> Tensor:
     words = torch.empty((total * width + 3) // 4, dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None)
     bits = words.view(torch.int16)[: total * width].view(total, *like.shape[1:])
-    threshold = round(p * 65536) - 32768
+    threshold = min(round(p * 65536), 65535) - 32768
     return (_keep(bits, part, copies) >= threshold).to(like.dtype).mul_(1 / (1 - p))

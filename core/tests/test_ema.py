@@ -40,7 +40,7 @@ def averaged(kimg: float, rampup: float | None, batch: int, steps: int) -> tuple
         beta = 0.5 ** (batch / half_life) if half_life else 0.0
         expected = beta * expected + (1 - beta) * (step + 2)
         ema.update(live, batch, images)
-    return ema.generator.weight[0].item(), expected  # type: ignore[union-attr,return-value]
+    return ema.generator.weight[0].item(), expected
 
 
 @pytest.mark.parametrize("rampup", [None, 0.05, 0.5])

@@ -185,10 +185,18 @@ def bars(height: int, width: int, margin: tuple[int, int]) -> np.ndarray[Any, An
     return pixels
 
 
-def test_fitting_takes_the_middle() -> None:
-    assert (fit(bars(40, 60, (0, 10)), ImageSpec(20, 20, 3)) == 255).all()
-    assert (fit(bars(60, 40, (10, 0)), ImageSpec(20, 20, 3)) == 255).all()
-    assert (fit(bars(60, 60, (15, 0)), ImageSpec(10, 20, 3)) == 255).all()
+@pytest.mark.parametrize(
+    ("pixels", "size"),
+    [
+        (bars(40, 60, (0, 10)), (20, 20)),
+        (bars(60, 40, (10, 0)), (20, 20)),
+        (bars(60, 60, (15, 0)), (10, 20)),
+    ],
+)
+def test_fitting_takes_the_middle(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> None:
+    fitted = fit(pixels, ImageSpec(*size, 3))
+    assert fitted.min() > 220  # the filter's own reach touches the margins
+    assert fitted.mean() > 250
 
 
 def test_fitting_keeps_all_of_the_middle() -> None:
@@ -197,9 +205,9 @@ def test_fitting_keeps_all_of_the_middle() -> None:
 
 
 def test_fitting_does_not_distort() -> None:
-    pixels = bars(100, 200, (25, 75))  # a white square of 50 x 50 in the middle
+    pixels = bars(100, 200, (20, 70))  # a white square of 60 x 60 in the middle
     fitted = fit(pixels, ImageSpec(50, 50, 3))[:, :, 0] > 127
-    assert fitted.any(axis=1).sum() == fitted.any(axis=0).sum() == 25
+    assert fitted.any(axis=1).sum() == fitted.any(axis=0).sum() == 30
 
 
 def test_fitting_to_the_same_size_changes_nothing() -> None:
@@ -217,7 +225,8 @@ def test_shrinking_averages_and_does_not_alias() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_enlarging_keeps_the_channels(channels: int) -> None:
-    pixels = np.full((3, 3, channels), 77, dtype=np.uint8)
+    colour = [77, 88, 99, 255][:channels]
+    pixels = np.full((3, 3, channels), colour, dtype=np.uint8)
     fitted = fit(pixels, ImageSpec(9, 12, channels))
     assert fitted.shape == (9, 12, channels)
-    assert (fitted == 77).all()
+    assert (fitted == colour).all()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import GanctlError, UserError
+from ..errors import UserError
 from .console import progress
 from .parse import run_command
 
@@ -38,10 +38,6 @@ def generate(
 
     loaded = load(model, pick_device(device))
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GanctlError(f"{folder}: {error.strerror}") from None
     if grid:
         file = folder / "grid.png"
         save_png(loaded.generate(numbers, label).grid(), file)

@@ -45,10 +45,13 @@ def resume(
             f"{run.folder}: has done its {header['images'] / 1000:.3f} kimg; "
             f"to go on, name a larger total: --kimg {plan.settings.kimg * 2:g}"
         )
-    dataset = prepare_set(plan)
-    if changes:
-        run.write_config(plan.config())
-    run.rewind(header["images"])
     if latest is None:
         say("no checkpoint yet: starting from the beginning")
-    return train_run(plan, run, dataset, latest, as_json)
+
+    def open_run() -> Run:
+        if changes:
+            run.write_config(plan.config())
+        run.rewind(header["images"])
+        return run
+
+    return train_run(plan, prepare_set(plan), latest, open_run, as_json)

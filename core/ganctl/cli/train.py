@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,7 +112,12 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     core, tables = {}, {}
     for key, value in read_toml(file).items():
         if key in TABLES:
-            tables[key] = {"name": value} if isinstance(value, str) else dict(value)
+            table = {"name": value} if isinstance(value, str) else value
+            if not isinstance(table, dict) or not isinstance(table.get("name", ""), str):
+                raise UserError(
+                    f"{file}: {key}: wanted a plugin's name, or a table [{key}] with it"
+                )
+            tables[key] = dict(table)
         elif isinstance(value, dict):
             raise UserError(f"{file}: [{key}]: no such table{did_you_mean(key, TABLES)}")
         else:
@@ -123,33 +128,44 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def start(plan: Plan, as_json: bool = False) -> int:
     """Prepare the set if need be, create the run, train."""
     dataset = prepare_set(plan)
-    from ..training.session import check_size
-
-    assert plan.settings.batch is not None
-    check_size(dataset, plan.settings.batch)
-    run = Run.create(plan.settings.run, plan.name, plan.config())
-    return train_run(plan, run, dataset, None, as_json)
+    return train_run(
+        plan,
+        dataset,
+        None,
+        lambda: Run.create(plan.settings.run, plan.name, plan.config()),
+        as_json,
+    )
 
 
 def train_run(
-    plan: Plan, run: Run, dataset: Dataset, checkpoint: Path | None, as_json: bool
+    plan: Plan,
+    dataset: Dataset,
+    checkpoint: Path | None,
+    open_run: Callable[[], Run],
+    as_json: bool,
 ) -> int:
-    """Train a run from its beginning or from a checkpoint, with everything a person sees."""
+    """Train from the beginning or a checkpoint, with everything that a person sees.
+
+    `open_run` is called when all that can be wrong beforehand has been found right.
+    """
     from ..checkpoint import find_generator
     from ..hooks import Hooks
+    from ..training.device import memory_errors
     from ..training.session import Session
     from .training_bar import TrainingBar
 
     hooks = Hooks.installed()
-    say(f"run: {run.folder}")
-    with progress("reading the set", len(dataset), "images") as advance:
-        session = Session(plan, run, dataset, hooks, advance)
-    if checkpoint is not None:
-        session.resume(checkpoint)
-        say(f"continuing from {checkpoint}")
-    with progress("training", session.total, "images", session.images) as update:
-        hooks.add("progress bar", TrainingBar(update))
-        picture = session.train()
+    with memory_errors():
+        with progress("reading the set", len(dataset), "images") as advance:
+            session = Session(plan, dataset, hooks, advance)
+        if checkpoint is not None:
+            session.resume(checkpoint)
+            say(f"continuing from {checkpoint}")
+        run = open_run()
+        say(f"run: {run.folder}")
+        with progress("training", session.total, "images", session.images) as update:
+            hooks.add("progress bar", TrainingBar(update))
+            picture = session.train(run)
     model = find_generator(run.folder)
     if as_json:
         print(json.dumps({"run": str(run.folder), "model": str(model), "picture": str(picture)}))

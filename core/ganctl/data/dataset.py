@@ -12,7 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,9 +40,10 @@ class Dataset:
         if not self.names:
             raise UserError(f"{self.path}: no pictures in it (wanted: {_suffix_list()})")
         self.labels, class_names = self._read_labels()
-        first = self._decode_header(self.names[0])
         classes = 0 if self.labels is None else int(self.labels.max()) + 1
-        self.spec = ImageSpec(*first, max(classes, len(class_names)), class_names)
+        self.spec = ImageSpec(
+            *self._shape(self.names[0]), max(classes, len(class_names)), class_names
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,10 +51,7 @@ class Dataset:
     def read(self, index: int) -> Pixels:
         """Image `index` as uint8 (C, H, W). Raises `UserError` if it is not as the others."""
         name = self.names[index]
-        try:
-            pixels = decode(self._bytes(name), self.spec.channels)
-        except (Unreadable, zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{self.path}: cannot read {name}: {error}") from None
+        pixels = self._decode(name, self.spec.channels)
         if pixels.shape[:2] != (self.spec.height, self.spec.width):
             height, width = pixels.shape[:2]
             raise UserError(
@@ -68,7 +66,8 @@ class Dataset:
         if self._zip is not None:
             facts = sorted((i.filename, i.CRC, i.file_size) for i in self._zip.infolist())
         else:
-            stats = [(name, (self.path / name).stat()) for name in self.names]
+            files = [self.path / name for name in (*self.names, _LIST)]
+            stats = [(file.name, file.stat()) for file in files if file.exists()]
             facts = [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -84,19 +83,35 @@ class Dataset:
         return sorted(name for name in names if is_image_name(name))
 
     def _bytes(self, name: str) -> bytes:
-        return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+        try:
+            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+        except Exception as error:  # damaged, encrypted, unknown compression, no permission …
+            raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 
-    def _decode_header(self, name: str) -> tuple[int, int, int]:
+    def _decode(self, name: str, channels: int) -> Pixels:
+        try:
+            return decode(self._bytes(name), channels)
+        except Unreadable as error:
+            raise UserError(f"{self.path}: cannot read {name}: {error}") from None
+
+    def _shape(self, name: str) -> tuple[int, int, int]:
+        """Height, width, channels of one picture, the right way up."""
         from PIL import Image
 
         try:
             with Image.open(io.BytesIO(self._bytes(name))) as image:
                 channels = {"L": 1, "1": 1, "RGBA": 4}.get(image.mode, 3)
-                return image.height, image.width, channels
+        except UserError:
+            raise
         except Exception:
             raise UserError(f"{self.path}: cannot read {name}: not a picture file") from None
+        height, width, _ = self._decode(name, channels).shape
+        return height, width, channels
 
     def _read_labels(self) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
+        there = (self.path / _LIST).exists() if self._zip is None else _LIST in self._zip.namelist()
+        if not there:
+            return None, ()
         try:
             listing = json.loads(self._bytes(_LIST))
             pairs = listing.get("labels")
@@ -105,9 +120,7 @@ class Dataset:
             by_name = {name: int(label) for name, label in pairs}
             names = tuple(str(name) for name in listing.get("label_names", ()))
             labels = np.array([by_name[name] for name in self.names], dtype=np.int64)
-        except (KeyError, FileNotFoundError) as error:
-            if _LIST in str(error):
-                return None, ()  # a set without labels need not have the file
+        except KeyError as error:
             raise UserError(f"{self.path}: {_LIST} has no label for {error}") from None
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{self.path}: {_LIST} is not a list of labels: {error}") from None
@@ -156,8 +169,8 @@ class DatasetWriter:
                 with _naming(self.path):
                     self._finish()
         finally:
-            if self._zip.fp is not None:
-                self._zip.fp.close()  # close() would write a directory first
+            with suppress(OSError):  # it writes a directory; on a full disk that fails too
+                self._zip.close()
             self._part.unlink(missing_ok=True)
 
     def _finish(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from ..errors import UserError
+from ..errors import GanctlError, UserError
 
 
 def pick_device(name: str) -> torch.device:
@@ -14,12 +16,28 @@ def pick_device(name: str) -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next((kind for kind, there in present.items() if there), "cpu")
+    if name not in ("cpu", *present):
+        raise UserError(f"device: {name!r} is not one of auto, cpu, {', '.join(present)}")
     if not present.get(name, True):
         raise UserError(
             f"device: {name} is not available to this torch ({torch.__version__}); "
             "`ganctl doctor` tells more"
         )
     return torch.device(name)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Within: running out of memory is a `GanctlError` that says what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and not ("memory" in text and "alloc" in text):
+            raise
+        raise GanctlError(
+            "out of memory: try a smaller --micro-batch, a smaller --resolution or smaller networks"
+        ) from None
 
 
 def peak_memory(device: torch.device) -> float:

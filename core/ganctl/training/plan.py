@@ -147,6 +147,8 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
         return next((value for value in values if value is not None), None)
 
     kimg, batch = first(asked.kimg, recipe.kimg), first(asked.batch, recipe.batch)
+    if round(kimg * 1000) < 1:
+        raise UserError(f"kimg: {kimg:g} is less than one image (a kimg is 1,000)")
     micro_batch = min(first(asked.micro_batch, batch), batch)
     schedule = first(asked.lr_schedule, recipe.lr_schedule)
     decided = replace(

@@ -38,17 +38,19 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class Session:
     """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `device`."""
 
+    run: Run
+
     def __init__(
         self,
         plan: Plan,
-        run: Run,
         dataset: Dataset,
         hooks: Hooks,
         advance: Callable[[int], None] = lambda count: None,
     ) -> None:
         settings = plan.settings
-        self.plan, self.run, self.hooks = plan, run, hooks
+        self.plan, self.hooks = plan, hooks
         self.device = pick_device(settings.device)
+        check_size(dataset, _given(settings.batch))
         self.total = round(_given(settings.kimg) * 1000)
         self._dataset = dataset
         self._fingerprint = dataset.fingerprint()
@@ -82,13 +84,13 @@ class Session:
         self.state.load(generator, training, header["step"])
         self._seconds = header["seconds"]
 
-    def train(self) -> Path:
-        """Train to the end. Returns the last sample grid.
+    def train(self, run: Run) -> Path:
+        """Train to the end, writing into `run`. Returns the last sample grid.
 
         Raises `Interrupted` after saving when the user stops it, `GanctlError` when the
         gradients stay non-finite or the disk refuses.
         """
-        settings, batch = self.plan.settings, self._loader.batch
+        self.run, settings, batch = run, self.plan.settings, self._loader.batch
         progress = Progress(self.state.step, self.images, self.total)
         self.hooks.call("start", session=self)
         listening = self.hooks.listens("step")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class MNIST(Source[MNISTOptions], api=1):
     """Handwritten digits, 60,000 + 10,000, 28×28 gray."""
 
     references = ("LeCun, Cortes, Burges 1998, The MNIST database of handwritten digits",)
-    mirror: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    mirror: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist"
     folder: ClassVar[str] = "mnist"
     # md5 of the gzipped files, as published; the download is refused if it differs.
     checksums: ClassVar[dict[str, str]] = {
@@ -81,7 +81,8 @@ class MNIST(Source[MNISTOptions], api=1):
                 if candidate.is_file():
                     return candidate
         target = own / f"{name}.gz"
-        download((options.url or self.mirror) + target.name, target, self.checksums[name])
+        folder = (options.url or self.mirror).rstrip("/")
+        download(f"{folder}/{target.name}", target, self.checksums[name])
         return target
 
 
@@ -89,7 +90,7 @@ class FashionMNIST(MNIST, api=1):
     """Articles of clothing, 60,000 + 10,000, 28×28 gray."""
 
     references = ("Xiao, Rasul, Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747 (MIT)",)
-    mirror = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    mirror = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     folder = "fashion-mnist"
     checksums: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -119,7 +120,7 @@ def download(url: str, target: Path, md5: str) -> None:
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
             data = response.read()
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise GanctlError(
             f"cannot download {url}: {reason}; put the file into {target.parent} yourself, "

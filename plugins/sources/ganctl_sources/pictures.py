@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -90,28 +91,34 @@ class Zip(Pictures, api=1):
     """Pictures in a zip file, read where they are: nothing is unpacked."""
 
     def names(self, options: PicturesOptions) -> list[str]:
-        with _open(options.path) as archive:
-            return sorted(n for n in archive.namelist() if is_image_name(n))
+        return sorted(n for n in _open(options.path).namelist() if is_image_name(n))
 
     def fingerprint(self, options: PicturesOptions) -> str:
-        with _open(options.path) as archive:
-            facts = sorted((i.filename, i.CRC, i.file_size) for i in archive.infolist())
+        infos = _open(options.path).infolist()
+        facts = sorted((i.filename, i.CRC, i.file_size) for i in infos)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def open(self, options: PicturesOptions, item: Item) -> bytes:
-        with _open(options.path) as archive:
-            try:
-                with archive.open(item.key) as member:
-                    data = member.read(MAX_FILE + 1)  # the size it declares may be a lie
-            except Exception as error:  # damaged, encrypted, unknown compression …
-                raise Unreadable(str(error) or type(error).__name__) from None
+        archive = _open(options.path)
+        try:
+            with archive.open(item.key) as member:
+                data = member.read(MAX_FILE + 1)  # the size it declares may be a lie
+        except Exception as error:  # damaged, encrypted, unknown compression …
+            raise Unreadable(str(error) or type(error).__name__) from None
         if len(data) > MAX_FILE:
             raise Unreadable(f"over {MAX_FILE >> 20} MB")
         return data
 
 
 def _open(path: str) -> zipfile.ZipFile:
+    """The archive, kept open: reading its directory for every picture takes too long."""
     try:
-        return zipfile.ZipFile(path)
+        stat = Path(path).stat()
+        return _opened(path, stat.st_mtime_ns, stat.st_size)
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"source zip: {path}: not a readable zip file ({error})") from None
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str, mtime: int, size: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)

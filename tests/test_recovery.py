@@ -1,0 +1,310 @@
+"""Killed, interrupted, out of disk: what is saved stays good, and resuming gives the same bytes."""
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ganctl as package
+from ganctl.data.dataset import Dataset, DatasetWriter
+from ganctl.errors import Interrupted
+from ganctl.hooks import Hooks, hookimpl
+from ganctl.interfaces import Progress
+from ganctl.spec import ImageSpec
+from ganctl.training.plan import resolve
+from ganctl.training.run import Run
+from ganctl.training.session import Session
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them"),
+]
+
+CLI = Any  # conftest.py's CommandLine
+KILLS = 10
+KIMG = 32
+OPTIONS = (
+    *("--device", "cpu", "--batch", "64", "--kimg", str(KIMG), "--ema-kimg", "1"),
+    *("--arch.z-dim", "16", "--arch.g-widths", "32", "--arch.d-widths", "32"),
+    *("--checkpoint-every", "1", "--log-every", "1", "--sample-every", "8"),
+)
+
+
+@pytest.fixture(scope="module")
+def ganctl(command_line: Any, tmp_path_factory: pytest.TempPathFactory) -> CLI:
+    """One folder for all: the set is prepared once, the runs have names of their own."""
+    return command_line(tmp_path_factory.mktemp("recovery"))
+
+
+@pytest.fixture(scope="module")
+def whole(ganctl: CLI) -> Path:
+    """The run that nobody disturbs: what the others must come to."""
+    result = ganctl("train", *OPTIONS, "--run", "whole")
+    assert result.returncode == 0, result.stderr
+    return ganctl.folder / "whole"
+
+
+def names(run: Path) -> list[str]:
+    """The checkpoints of a run, oldest first."""
+    folder = run / "checkpoints"
+    return sorted(p.name for p in folder.iterdir() if p.name[0] != ".") if folder.exists() else []
+
+
+def images(run: Path) -> int:
+    """Images at the newest checkpoint."""
+    return int(names(run)[-1].replace(".", "")) if names(run) else 0
+
+
+def log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def wait(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Until the condition holds. Fails the test if the process ends first."""
+    for _ in range(30_000):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    raise AssertionError("waited in vain")
+
+
+def figures(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a line of the log follows from the run alone, and not from the clock."""
+    return {k: v for k, v in record.items() if "/" in k or k in ("images", "step")}
+
+
+def same(run: Path, whole: Path) -> None:
+    """The run came to the same end, byte for byte, and nothing is left of its accidents."""
+    assert names(run)[-1] == names(whole)[-1]
+    ours, theirs = (r / "checkpoints" / names(r)[-1] for r in (run, whole))
+    generators = [(f / "generator.safetensors").read_bytes() for f in (ours, theirs)]
+    assert generators[0] == generators[1]
+    states = [load_file(f / "training.safetensors") for f in (ours, theirs)]
+    assert states[0].keys() == states[1].keys()
+    assert len(states[0]) > 20  # live generator, discriminator, two optimisers
+    for name in states[0]:
+        assert torch.equal(states[0][name], states[1][name]), name
+    steps = [record["step"] for record in log(run)]
+    assert steps == sorted(set(steps))
+    assert {r["step"] for r in log(whole)} <= set(steps)
+    for picture in (whole / "samples").iterdir():
+        assert (run / "samples" / picture.name).read_bytes() == picture.read_bytes()
+    hidden = [p.name for p in (run / "checkpoints").iterdir() if p.name.startswith(".")]
+    assert hidden == []
+    assert not list(run.rglob("*.part"))
+
+
+def kill(process: subprocess.Popen[str]) -> str:
+    """What it had said on standard error when it was killed, in the middle of its work."""
+    assert process.poll() is None
+    process.kill()
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Path) -> None:
+    dice = random.Random(13)
+    pace = log(whole)[-1]["seconds"] / KIMG  # seconds from one checkpoint to the next
+    run = ganctl.folder / "killed"
+    continued = []
+    for number in range(KILLS):
+        train = number == 0
+        process = ganctl.start(*(("train", *OPTIONS, "--run") if train else ("resume",)), "killed")
+        if number in (3, 6, 8):  # while it starts, or soon after
+            time.sleep(dice.uniform(0, 3))
+        else:  # while it trains, writes, prunes
+            goal = images(run) + dice.choice((1000, 2000))
+            wait(process, lambda goal=goal: images(run) >= goal)
+            time.sleep(dice.uniform(0, 1.5 * pace))
+        said = kill(process)
+        continued += re.findall(r"continuing from killed/checkpoints/(\S+)", said)
+    assert len(set(continued)) >= 5  # it got on between the kills
+    assert images(run) < KIMG * 1000
+    result = ganctl("resume", "killed")
+    assert result.returncode == 0, result.stderr
+    same(run, whole)
+    assert [figures(r) for r in log(run)] == [figures(r) for r in log(whole)]
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whole: Path) -> None:
+    run = ganctl.folder / "early"
+    process = ganctl.start("train", *OPTIONS, "--checkpoint-every", "100", "--run", "early")
+    wait(process, lambda: (run / "log.jsonl").exists() and len(log(run)) >= 2)
+    kill(process)
+    assert names(run) == []
+    result = ganctl("resume", "early")
+    assert result.returncode == 0, result.stderr
+    assert "no checkpoint yet: starting from the beginning" in result.stderr
+    same(run, whole)
+    assert [figures(r) for r in log(run)] == [figures(r) for r in log(whole)]
+
+
+def stopped(ganctl: CLI, name: str, number: signal.Signals) -> str:
+    """Start a run, interrupt it after its first checkpoint; what it said."""
+    process = ganctl.start("train", *OPTIONS, "--run", name)
+    wait(process, lambda: images(ganctl.folder / name) >= 1000)
+    process.send_signal(number)
+    output, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert output == ""
+    assert "Traceback" not in said
+    return str(said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_an_interrupted_run_saves_and_says_how_to_go_on(
+    ganctl: CLI, whole: Path, number: signal.Signals
+) -> None:
+    said = stopped(ganctl, number.name, number)
+    run = ganctl.folder / number.name
+    assert said.splitlines()[-2:] == [
+        "ganctl: finishing this step and saving; again to stop at once",
+        f"ganctl: stopped after {images(run) / 1000:.3f} kimg; everything is saved. "
+        f"To continue: ganctl resume {number.name}",
+    ]
+    assert images(run) < KIMG * 1000
+    program, *words = shlex.split(said.strip().rpartition("To continue: ")[2])
+    assert program == "ganctl"
+    result = ganctl(*words)
+    assert result.returncode == 0, result.stderr
+    same(run, whole)
+
+
+def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:
+    # Micro-batches of one row make a step long enough to be interrupted twice.
+    steps = ("--batch", "1024", "--micro-batch", "1", "--kimg", "3", "--checkpoint-every", "100")
+    process = ganctl.start("train", *OPTIONS, *steps, "--run", "twice")
+    wait(process, (ganctl.folder / "twice/log.jsonl").exists)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "again to stop at once" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    assert said.splitlines()[-1] == "ganctl: stopped"
+    assert "Traceback" not in said
+    process.communicate()
+    assert names(ganctl.folder / "twice") == []
+    result = ganctl("resume", "twice")
+    assert result.returncode == 0, result.stderr
+    assert names(ganctl.folder / "twice") == ["000003.072"]
+
+
+def under_limit(ganctl: CLI, size: int, *arguments: str) -> str:
+    """The one error line of a command in whose way a file system stands: no file over `size`."""
+    import resource
+
+    result = ganctl(
+        *arguments,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+    assert result.returncode == 1, result.stderr
+    lines = [line for line in result.stderr.splitlines() if "error" in line]
+    assert len(lines) == 1, result.stderr
+    assert re.match(r"ganctl: error: cannot write (checkpoint )?full/", lines[0])
+    return str(lines[0])
+
+
+def test_a_full_disk_costs_no_checkpoint_and_the_run_goes_on_later(
+    ganctl: CLI, whole: Path
+) -> None:
+    stopped(ganctl, "full", signal.SIGINT)
+    run = ganctl.folder / "full"
+    before = names(run)
+    newest = run / "checkpoints" / before[-1]
+    sizes = [(newest / f"{name}.safetensors").stat().st_size for name in ("generator", "training")]
+    sample = max(p.stat().st_size for p in (run / "samples").iterdir())
+    assert sample < sizes[1] // 2
+    assert sizes[0] < sizes[1] // 2
+
+    line = under_limit(ganctl, sizes[1] // 2, "resume", "full")
+    assert re.search(r"cannot write checkpoint full/checkpoints/\S+: File too large", line)
+    assert f"the last checkpoint, full/checkpoints/{before[-1]}, is intact" in line
+    assert names(run) == before
+    assert not list(run.rglob(".*.part"))
+    assert package.load(run).generate([0]).shape == (1, 28, 28, 1)
+
+    line = under_limit(ganctl, sample // 4, "resume", "full")
+    assert "is intact" in line
+    assert names(run) == before
+    assert not list(run.rglob(".*.part"))
+
+    result = ganctl("resume", "full")
+    assert result.returncode == 0, result.stderr
+    assert f"continuing from full/checkpoints/{before[-1]}" in result.stderr
+    same(run, whole)
+
+
+class Stopper:
+    """A hook that interrupts its own process after given steps, as Ctrl-C would."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    @hookimpl
+    def step(self, progress: Progress) -> None:
+        if progress.step in self.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def in_steps(folder: Path, *stops: int) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Train six steps here, interrupted after some; all of the state, and each outcome."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals come to the main thread alone")
+    data = folder.parent / "set.zip"
+    with DatasetWriter(data, ImageSpec(8, 8, 1)) as writer:
+        for index in range(70):
+            writer.add(np.full((8, 8, 1), index, np.uint8), None)
+    core = {"data": str(data), "kimg": 0.384, "batch": 64, "device": "cpu", "ema_kimg": 0.1}
+    plan = resolve(core, {"arch": {"z_dim": 16, "g_widths": [32], "d_widths": [32]}})
+    run = Run.create(str(folder), plan.name, plan.config())
+    outcomes = []
+    for _ in range(len(stops) + 1):
+        session = Session(plan, run, Dataset(data), Hooks([("stopper", Stopper(*stops))]))
+        if (latest := run.latest()) is not None:
+            session.resume(latest)
+            if session.images >= session.total:
+                break
+        try:
+            session.train()
+            outcomes.append("done")
+        except Interrupted:
+            outcomes.append("interrupted")
+    run.close()
+    last = folder / "checkpoints/000000.384"
+    generator = load_file(last / "generator.safetensors")
+    training = load_file(last / "training.safetensors")
+    return {**{f"best.{k}": v for k, v in generator.items()}, **training}, outcomes
+
+
+def test_a_run_interrupted_after_every_step_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    undisturbed, outcomes = in_steps(tmp_path / "one")
+    assert outcomes == ["done"]
+    disturbed, outcomes = in_steps(tmp_path / "other", 1, 2, 3, 4, 5)
+    assert outcomes == ["interrupted"] * 5 + ["done"]
+    assert undisturbed.keys() == disturbed.keys()
+    for name in undisturbed:
+        assert torch.equal(undisturbed[name], disturbed[name]), name
+
+
+def test_a_run_interrupted_in_its_last_step_is_done(tmp_path: Path) -> None:
+    _, outcomes = in_steps(tmp_path / "run", 6)
+    assert outcomes == ["done"]
