@@ -128,13 +128,11 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def start(plan: Plan, as_json: bool = False) -> int:
     """Prepare the set if need be, create the run, train."""
     dataset = prepare_set(plan)
-    return train_run(
-        plan,
-        dataset,
-        None,
-        lambda: Run.create(plan.settings.run, plan.name, plan.config()),
-        as_json,
-    )
+
+    def create() -> Run:
+        return Run.create(plan.settings.run, plan.name, plan.config())
+
+    return train_run(plan, dataset, None, create, as_json)
 
 
 def train_run(

@@ -81,8 +81,8 @@ class MNIST(Source[MNISTOptions], api=1):
                 if candidate.is_file():
                     return candidate
         target = own / f"{name}.gz"
-        folder = (options.url or self.mirror).rstrip("/")
-        download(f"{folder}/{target.name}", target, self.checksums[name])
+        address = (options.url or self.mirror).rstrip("/")
+        download(f"{address}/{target.name}", target, self.checksums[name])
         return target
 
 
