@@ -87,9 +87,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         offers = about["distribution"], about["version"]
         progress = Progress(*(header["training"][key] for key in ("step", "images", "total")))
     except (KeyError, TypeError):
-        raise UserError(
-            f"{file}: holds no generator that can be built (is it a training.safetensors?)"
-        ) from None
+        raise UserError(f"{file}: holds no generator (is it a training.safetensors?)") from None
     architecture = _find_architecture(file, name, *offers).load()
     options = load_options(architecture.options_class, values, f"{file}: {name}")
     generator: Generator = architecture.build(options, spec)[0]  # type: ignore[attr-defined]

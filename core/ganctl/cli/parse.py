@@ -43,6 +43,8 @@ def run_command(function: Callable[..., Any], name: str, argv: Sequence[str]) ->
             raise
         text = " ".join(message().split())
         raise UserError(f"{name}: {text} (see `ganctl {name} --help`)") from None
+    if status == 130:  # Typer turns Ctrl-C into this status without a word
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
 
 

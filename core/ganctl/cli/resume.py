@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from ..training.plan import resolve
 from ..training.run import Run
 from .console import say
 from .parse import existing, run_command
@@ -31,12 +30,12 @@ def resume(
 ) -> int:
     """Continue a run from its newest checkpoint; --kimg makes it longer."""
     from .. import checkpoint
-    from .train import prepare_set, read_config, train_run
+    from .train import plan_and_set, read_config, train_run
 
     run = Run(existing(folder))
     core, tables = read_config(run.config_file)
     changes = {k: v for k, v in {"kimg": kimg, "device": device}.items() if v is not None}
-    plan = resolve({**core, **changes}, tables)
+    plan, dataset = plan_and_set({**core, **changes}, tables)
     latest = run.latest()
     header = checkpoint.read_header(latest / checkpoint.TRAINING) if latest else {"images": 0}
     assert plan.settings.kimg is not None
@@ -54,4 +53,4 @@ def resume(
         run.rewind(header["images"])
         return run
 
-    return train_run(plan, prepare_set(plan), latest, open_run, as_json)
+    return train_run(plan, dataset, latest, open_run, as_json)

@@ -63,8 +63,8 @@ def run(argv: list[str]) -> int:
         for table in TABLES:
             if given.get(table):
                 tables[table] = {**tables.get(table, {}), **given[table]}
-        plan = resolve(merge(core, given[""]), tables)
-        return show(plan, as_json) if dry_run else start(plan, as_json)
+        values = merge(core, given[""])
+        return show(resolve(values, tables), as_json) if dry_run else start(values, tables, as_json)
 
     return run_command(with_options(train, _groups(argv, tables)), "train", argv)
 
@@ -125,9 +125,9 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return core, tables
 
 
-def start(plan: Plan, as_json: bool = False) -> int:
+def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> int:
     """Prepare the set if need be, create the run, train."""
-    dataset = prepare_set(plan)
+    plan, dataset = plan_and_set(core, tables)
 
     def create() -> Run:
         return Run.create(plan.settings.run, plan.name, plan.config())
@@ -173,11 +173,12 @@ def train_run(
     return 0
 
 
-def prepare_set(plan: Plan) -> Dataset:
-    """The plan's set, made from its source if it is not there yet."""
+def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Plan, Dataset]:
+    """The plan and its set, made from its source if it is not there yet."""
     from ..data.dataset import Dataset
     from ..data.prepare import prepare
 
+    plan = resolve(core, tables)
     if not plan.prepared:
         if plan.source is None:
             raise UserError(f"{plan.data}: no such file or folder")
@@ -189,7 +190,8 @@ def prepare_set(plan: Plan) -> Dataset:
             print(f"ganctl: warning: skipped {key}: {reason}", file=sys.stderr)
         if report.skipped:
             say(f"kept {report.kept} pictures, skipped {len(report.skipped)} that cannot be read")
-    return Dataset(plan.data)
+        plan = resolve(core, tables)  # the set may have other labels than its source announced
+    return plan, Dataset(plan.data)
 
 
 def show(plan: Plan, as_json: bool) -> int:

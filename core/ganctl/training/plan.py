@@ -135,6 +135,8 @@ def _spec(
             if settings.data is not None
             else prepared_path(PREPARED, source.entry.name, plugin, source.options, spec)
         )
+        if path.exists():
+            spec = Dataset(path).spec  # only the set itself knows which labels were kept
     if settings.cond and not spec.classes:
         raise UserError(f"cond: {path if source is None else source.entry.name} has no labels")
     return (spec if settings.cond else replace(spec, classes=0, class_names=())), path

@@ -125,7 +125,7 @@ class Session:
                     if save:
                         self._save(progress)
                         saved_at = time.monotonic()
-                    if self._stop:
+                    if self._stop and progress.images < self.total:
                         outcome = "interrupted"
                         raise Interrupted(
                             f"stopped after {progress.kimg:.3f} kimg; everything is saved. "

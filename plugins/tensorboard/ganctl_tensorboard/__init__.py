@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class TensorBoard(Hook[NoOptions], api=1):
     def start(self, session: Any) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        _hush_writer_thread()
         # Events after the checkpoint that a run resumes from are of a past that did not happen.
         batch = session.plan.settings.batch
         purge = session.state.step * batch + 1 if session.state.step else None
@@ -53,3 +55,17 @@ class TensorBoard(Hook[NoOptions], api=1):
     def end(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def _hush_writer_thread() -> None:
+    """TensorBoard writes in a thread and raises its errors again at the next call.
+
+    That call is where they are reported; the thread's own traceback says it twice.
+    """
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not type(args.thread).__module__.startswith("tensorboard."):
+            before(args)
+
+    threading.excepthook = hook
