@@ -35,7 +35,7 @@ class CommandLine:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("GANCTL_")}
         self.env |= {"PYTHONUTF8": "1", "NO_PROXY": "127.0.0.1", "COLUMNS": "100"}
         # Two busy test workers with two threads each would spend their time waiting.
-        self.env.setdefault("OMP_NUM_THREADS", "1")
+        self.env["OMP_NUM_THREADS"] = "1"
 
     def __call__(
         self,

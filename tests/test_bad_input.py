@@ -344,9 +344,7 @@ def test_files_that_are_no_models(ganctl: CLI, trained: Path) -> None:
         ganctl.here("generate", "text.safetensors"), r"^text\.safetensors: damaged or cut short"
     )
     (training,) = trained.glob("checkpoints/000002.048/training.safetensors")
-    refused(
-        ganctl.here("generate", training), r"holds no generator \(is it a training\.safetensors\?\)"
-    )
+    refused(ganctl.here("generate", training), r"holds no generator .*training\.safetensors\?\)$")
     assert ganctl.files() == ["text.safetensors"]
 
 

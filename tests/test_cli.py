@@ -85,7 +85,10 @@ def test_resuming_for_longer_gives_the_bytes_of_one_long_run(
         "model": "run/checkpoints/000003.008/generator.safetensors",
         "picture": "run/samples/000003.008.png",
     }
-    assert "continuing from run/checkpoints/000002.048" in result.stderr
+    assert result.stderr.splitlines() == [
+        "continuing from run/checkpoints/000002.048",
+        "run: run",
+    ]
     data = tomllib.loads((trained / "config.toml").read_text())["data"]
     options = ("--data", data, "--kimg", "3", "--run", "long", "--json")
     outcome = json.loads(done(ganctl("train", *tiny, *options)).stdout)
@@ -96,6 +99,15 @@ def test_resuming_for_longer_gives_the_bytes_of_one_long_run(
     config = tomllib.loads((ganctl.folder / "run/config.toml").read_text())
     assert config["kimg"] == 3
     assert config["log_every"] == 0.5
+
+
+@pytest.mark.slow
+def test_resuming_with_other_threads_says_what_that_means(ganctl: CLI, trained: Path) -> None:
+    shutil.copytree(trained, ganctl.folder / "run")
+    result = done(ganctl("resume", "run", "--kimg", "2.1", env={"OMP_NUM_THREADS": "2"}))
+    notes = [line for line in result.stderr.splitlines() if line.startswith("ganctl: note: ")]
+    assert len(notes) == 1
+    assert "used 1 threads, now it has 2" in notes[0]
 
 
 @pytest.mark.slow

@@ -68,18 +68,28 @@ def images(run: Path) -> int:
     return int(names(run)[-1].replace(".", "")) if names(run) else 0
 
 
+def lines(run: Path) -> int:
+    """How many lines the log has so far; the last may be in the making."""
+    file = run / "log.jsonl"
+    return file.read_text().count("\n") if file.exists() else 0
+
+
 def log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
+def writing(run: Path) -> bool:
+    """Whether a checkpoint is being written."""
+    return any(name.endswith(".part") for name in os.listdir(run / "checkpoints"))
+
+
 def wait(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
     """Until the condition holds. Fails the test if the process ends first."""
-    for _ in range(30_000):
-        if condition():
-            return
+    end = time.monotonic() + 60
+    while not condition():
         assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
-    raise AssertionError("waited in vain")
+        assert time.monotonic() < end
+        time.sleep(0.0005)
 
 
 def figures(record: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +111,8 @@ def same(run: Path, whole: Path) -> None:
     steps = [record["step"] for record in log(run)]
     assert steps == sorted(set(steps))
     assert {r["step"] for r in log(whole)} <= set(steps)
+    seconds = [record["seconds"] for record in log(run)]
+    assert seconds == sorted(seconds)
     for picture in (whole / "samples").iterdir():
         assert (run / "samples" / picture.name).read_bytes() == picture.read_bytes()
     hidden = [p.name for p in (run / "checkpoints").iterdir() if p.name.startswith(".")]
@@ -121,17 +133,23 @@ def kill(process: subprocess.Popen[str]) -> str:
 def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Path) -> None:
     dice = random.Random(13)
     pace = log(whole)[-1]["seconds"] / KIMG  # seconds from one checkpoint to the next
+    startup = 0.0  # seconds to the first checkpoint
     run = ganctl.folder / "killed"
     continued = []
     for number in range(KILLS):
-        train = number == 0
-        process = ganctl.start(*(("train", *OPTIONS, "--run") if train else ("resume",)), "killed")
-        if number in (3, 6, 8):  # while it starts, or soon after
-            time.sleep(dice.uniform(0, 3))
+        begun = time.monotonic()
+        words = ("resume", "killed") if number else ("train", *OPTIONS, "--run", "killed")
+        process = ganctl.start(*words)
+        if number in (3, 7):  # while it starts
+            time.sleep(dice.uniform(0, startup))
         else:  # while it trains, writes, prunes
             goal = images(run) + dice.choice((1000, 2000))
             wait(process, lambda goal=goal: images(run) >= goal)
-            time.sleep(dice.uniform(0, 1.5 * pace))
+            startup = startup or time.monotonic() - begun
+            if number in (1, 4, 6):  # in the middle of a checkpoint
+                wait(process, lambda: writing(run))
+            else:
+                time.sleep(dice.uniform(0, 1.5 * pace))
         said = kill(process)
         continued += re.findall(r"continuing from killed/checkpoints/(\S+)", said)
     assert len(set(continued)) >= 5  # it got on between the kills
@@ -145,9 +163,12 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Pat
 def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whole: Path) -> None:
     run = ganctl.folder / "early"
     process = ganctl.start("train", *OPTIONS, "--checkpoint-every", "100", "--run", "early")
-    wait(process, lambda: (run / "log.jsonl").exists() and len(log(run)) >= 2)
+    wait(process, lambda: lines(run) >= 2)
     kill(process)
     assert names(run) == []
+    for litter in (".000099.000.part", ".000000.064.old"):  # as a kill may leave it
+        (run / "checkpoints" / litter).mkdir()
+        (run / "checkpoints" / litter / "generator.safetensors").write_text("half")
     result = ganctl("resume", "early")
     assert result.returncode == 0, result.stderr
     assert "no checkpoint yet: starting from the beginning" in result.stderr
@@ -188,24 +209,62 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(
 
 def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:
     # Micro-batches of one row make a step long enough to be interrupted twice.
-    steps = ("--batch", "1024", "--micro-batch", "1", "--kimg", "3", "--checkpoint-every", "100")
-    process = ganctl.start("train", *OPTIONS, *steps, "--run", "twice")
-    wait(process, (ganctl.folder / "twice/log.jsonl").exists)
+    steps = ("--batch", "256", "--micro-batch", "1", "--kimg", "0.768", "--log-every", "0.256")
+    process = ganctl.start("train", *OPTIONS, *steps, "--checkpoint-every", "100", "--run", "twice")
+    wait(process, lambda: lines(ganctl.folder / "twice") >= 1)
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
     for line in process.stderr:
         if "again to stop at once" in line:
             break
     process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
     said = process.stderr.read()
-    assert process.wait(timeout=60) == 130
     assert said.splitlines()[-1] == "ganctl: stopped"
     assert "Traceback" not in said
     process.communicate()
     assert names(ganctl.folder / "twice") == []
     result = ganctl("resume", "twice")
     assert result.returncode == 0, result.stderr
-    assert names(ganctl.folder / "twice") == ["000003.072"]
+    assert names(ganctl.folder / "twice") == ["000000.768"]
+
+
+IMPATIENT = """
+import os
+import signal
+import time
+
+from ganctl import Hook, NoOptions, hookimpl
+
+
+class Plugin(Hook[NoOptions], api=1):
+    @hookimpl
+    def step(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    @hookimpl
+    def end(self):
+        time.sleep(100)
+"""
+
+
+def test_a_hook_that_hangs_cannot_keep_a_run_from_stopping_at_once(
+    ganctl: CLI, whole: Path
+) -> None:
+    site = ganctl.folder / "site"
+    (site / "impatient-1.0.dist-info").mkdir(parents=True)
+    (site / "impatient.py").write_text(IMPATIENT)
+    (site / "impatient-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: impatient\nVersion: 1.0\n"
+    )
+    (site / "impatient-1.0.dist-info/entry_points.txt").write_text(
+        "[ganctl.hooks]\nimpatient = impatient:Plugin\n"
+    )
+    begun = time.monotonic()
+    result = ganctl("train", *OPTIONS, "--run", "hangs", env={"PYTHONPATH": str(site)})
+    assert time.monotonic() - begun < 50
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1] == "ganctl: stopped"
 
 
 def under_limit(ganctl: CLI, size: int, *arguments: str) -> str:
@@ -278,13 +337,13 @@ def in_steps(folder: Path, *stops: int) -> tuple[dict[str, torch.Tensor], list[s
     run = Run.create(str(folder), plan.name, plan.config())
     outcomes = []
     for _ in range(len(stops) + 1):
-        session = Session(plan, run, Dataset(data), Hooks([("stopper", Stopper(*stops))]))
+        session = Session(plan, Dataset(data), Hooks([("stopper", Stopper(*stops))]))
         if (latest := run.latest()) is not None:
             session.resume(latest)
             if session.images >= session.total:
                 break
         try:
-            session.train()
+            session.train(run)
             outcomes.append("done")
         except Interrupted:
             outcomes.append("interrupted")

@@ -1,5 +1,6 @@
 """Pictures from folders, zips and idx files; downloads over the loopback interface."""
 
+import gc
 import gzip
 import hashlib
 import io
@@ -349,6 +350,7 @@ def test_a_server_that_is_down_is_named_with_a_way_out(tmp_path: Path) -> None:
 def test_a_file_that_the_server_lacks_is_named_with_a_way_out(tmp_path: Path) -> None:
     with server({}) as (url, _):
         assert "Not Found" in refused(tmp_path, url)
+    gc.collect()  # an answer that was not closed would complain here
 
 
 def test_a_download_that_breaks_off_is_named_with_a_way_out(tmp_path: Path) -> None:
