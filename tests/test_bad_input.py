@@ -413,3 +413,24 @@ def test_networks_too_large_for_this_machine(ganctl: CLI, tiny: Tiny, trained: P
     assert len(errors(result)) == 1
     assert "memory" in errors(result)[0]
     assert not (ganctl.folder / "run").exists()
+
+
+@pytest.mark.parametrize(("old", "new"), [("seed = 0", "seed = 7"), ("batch = 64", "batch = 32")])
+def test_resuming_with_another_recipe_than_before(
+    ganctl: CLI, trained: Path, old: str, new: str
+) -> None:
+    shutil.copytree(trained, ganctl.folder / "run")
+    config = ganctl.folder / "run/config.toml"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    before = contents(ganctl.folder)
+    result = ganctl.here("resume", "run", "--kimg", "3")
+    refused(result, r"config\.toml: (seed|batch) is \d+ now, .* only kimg and device may change$")
+    assert contents(ganctl.folder) == before
+
+
+def test_other_folders_among_the_checkpoints_are_left_alone(ganctl: CLI, trained: Path) -> None:
+    shutil.copytree(trained, ganctl.folder / "run")
+    (ganctl.folder / "run/checkpoints/my-best").mkdir()
+    assert ganctl.here("resume", "run", "--kimg", "2.2").returncode == 0
+    assert (ganctl.folder / "run/checkpoints/my-best").is_dir()

@@ -381,3 +381,20 @@ def test_real_pictures_of_every_kind_become_a_set(
     model = package.load(ganctl.folder / "run")
     assert model.spec.classes == 6
     assert model.generate([0]).shape == (1, 16, 16, 3)
+
+
+def test_what_stands_on_the_command_line_for_both_players_goes_before_a_config_of_each(
+    ganctl: CLI, trained: Path
+) -> None:
+    options = ("--config", trained / "config.toml", "--dry-run", "--json")
+    result = done(ganctl.here("train", *options, "--lr", "0.05", "--betas", "0,0.9"))
+    config = json.loads(result.stdout)["config"]
+    assert (config["g_lr"], config["d_lr"]) == (0.05, 0.05)
+    assert config["g_betas"] == config["d_betas"] == [0, 0.9]
+
+
+def test_a_resolved_run_resolves_to_itself(ganctl: CLI, trained: Path) -> None:
+    result = done(ganctl.here("train", "--config", trained / "config.toml", "--dry-run", "--json"))
+    config = json.loads(result.stdout)["config"]
+    assert config["augment"] == {"name": "none"}
+    assert config == tomllib.loads((trained / "config.toml").read_text())

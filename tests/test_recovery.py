@@ -176,35 +176,31 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whol
     assert [figures(r) for r in log(run)] == [figures(r) for r in log(whole)]
 
 
-def stopped(ganctl: CLI, name: str, number: signal.Signals) -> str:
-    """Start a run, interrupt it after its first checkpoint; what it said."""
+def stopped(ganctl: CLI, name: str, number: signal.Signals) -> list[str]:
+    """Start a run and interrupt it after its first checkpoint; the words that continue it."""
+    run = ganctl.folder / name
     process = ganctl.start("train", *OPTIONS, "--run", name)
-    wait(process, lambda: images(ganctl.folder / name) >= 1000)
+    wait(process, lambda: images(run) >= 1000)
     process.send_signal(number)
     output, said = process.communicate(timeout=60)
     assert process.returncode == 3, said
     assert output == ""
-    assert "Traceback" not in said
-    return str(said)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_an_interrupted_run_saves_and_says_how_to_go_on(
-    ganctl: CLI, whole: Path, number: signal.Signals
-) -> None:
-    said = stopped(ganctl, number.name, number)
-    run = ganctl.folder / number.name
     assert said.splitlines()[-2:] == [
         "ganctl: finishing this step and saving; again to stop at once",
         f"ganctl: stopped after {images(run) / 1000:.3f} kimg; everything is saved. "
-        f"To continue: ganctl resume {number.name}",
+        f"To continue: ganctl resume {name}",
     ]
     assert images(run) < KIMG * 1000
     program, *words = shlex.split(said.strip().rpartition("To continue: ")[2])
     assert program == "ganctl"
+    return words
+
+
+def test_an_interrupted_run_saves_and_says_how_to_go_on(ganctl: CLI, whole: Path) -> None:
+    words = stopped(ganctl, "interrupted", signal.SIGINT)
     result = ganctl(*words)
     assert result.returncode == 0, result.stderr
-    same(run, whole)
+    same(ganctl.folder / "interrupted", whole)
 
 
 def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:
@@ -244,7 +240,7 @@ class Plugin(Hook[NoOptions], api=1):
 
     @hookimpl
     def end(self):
-        time.sleep(100)
+        time.sleep(40)
 """
 
 
@@ -262,7 +258,7 @@ def test_a_hook_that_hangs_cannot_keep_a_run_from_stopping_at_once(
     )
     begun = time.monotonic()
     result = ganctl("train", *OPTIONS, "--run", "hangs", env={"PYTHONPATH": str(site)})
-    assert time.monotonic() - begun < 50
+    assert time.monotonic() - begun < 35
     assert result.returncode == 130
     assert result.stderr.splitlines()[-1] == "ganctl: stopped"
 
@@ -285,7 +281,7 @@ def under_limit(ganctl: CLI, size: int, *arguments: str) -> str:
 def test_a_full_disk_costs_no_checkpoint_and_the_run_goes_on_later(
     ganctl: CLI, whole: Path
 ) -> None:
-    stopped(ganctl, "full", signal.SIGINT)
+    words = stopped(ganctl, "full", signal.SIGTERM)  # it ends as Ctrl-C does
     run = ganctl.folder / "full"
     before = names(run)
     newest = run / "checkpoints" / before[-1]
@@ -294,19 +290,19 @@ def test_a_full_disk_costs_no_checkpoint_and_the_run_goes_on_later(
     assert sample < sizes[1] // 2
     assert sizes[0] < sizes[1] // 2
 
-    line = under_limit(ganctl, sizes[1] // 2, "resume", "full")
+    line = under_limit(ganctl, sizes[1] // 2, *words)
     assert re.search(r"cannot write checkpoint full/checkpoints/\S+: File too large", line)
     assert f"the last checkpoint, full/checkpoints/{before[-1]}, is intact" in line
     assert names(run) == before
     assert not list(run.rglob(".*.part"))
     assert package.load(run).generate([0]).shape == (1, 28, 28, 1)
 
-    line = under_limit(ganctl, sample // 4, "resume", "full")
+    line = under_limit(ganctl, sample // 4, *words)
     assert "is intact" in line
     assert names(run) == before
     assert not list(run.rglob(".*.part"))
 
-    result = ganctl("resume", "full")
+    result = ganctl(*words)
     assert result.returncode == 0, result.stderr
     assert f"continuing from full/checkpoints/{before[-1]}" in result.stderr
     same(run, whole)

@@ -425,3 +425,20 @@ def test_an_environment_variable_restricts_what_is_seen(ganctl: CLI, install: In
     assert set(listed(ganctl)) == {("ganctl-grumpy", "grumpy")}
     ganctl.env["GANCTL_PLUGINS"] = ""
     assert listed(ganctl) == {}
+
+
+@pytest.mark.xfail(reason="metadata without a name ends in an AttributeError", strict=True)
+@pytest.mark.parametrize("metadata", [None, "Metadata-Version: 2.1\nVersion: 1\n"])
+def test_what_an_interrupted_pip_left_behind_is_passed_over(
+    ganctl: CLI, metadata: str | None
+) -> None:
+    left = ganctl.folder / "site/ganctl_half-1.dist-info"
+    left.mkdir(parents=True)
+    (left / "entry_points.txt").write_text("[ganctl.architectures]\nhalf = ganctl_half:Half\n")
+    if metadata is not None:
+        (left / "METADATA").write_text(metadata)
+    ganctl.env["PYTHONPATH"] = str(ganctl.folder / "site")
+    result = ganctl("list-plugins")
+    assert result.returncode == 0
+    assert "mlp" in result.stdout
+    assert "ganctl_half-1.dist-info" in result.stderr

@@ -1,10 +1,10 @@
 """What must answer at once: little CPU time, and no torch."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +85,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_the_installed_command_is_the_front_door() -> None:
-    script = os.path.join(os.path.dirname(sys.executable), "ganctl")
-    for arguments in ([script, "--version"], [sys.executable, "-m", "ganctl", "--version"]):
-        result = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    script = Path(sys.executable).with_name("ganctl")
+    for command in ([script], [sys.executable, "-m", "ganctl"]):
+        result = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
         assert result.stdout == f"ganctl {package.__version__}\n"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -35,8 +37,12 @@ def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, (tensors, header) in files.items():
-            plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-            text = json.dumps({"format": FORMAT, **header}, sort_keys=True, ensure_ascii=False)
+            # Clones: networks may share tensors, safetensors files may not.
+            plain = {
+                key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for key, tensor in tensors.items()
+            }
+            text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
             with (part / name).open("wb") as file:
                 file.write(save(plain, {_KEY: text}))
                 file.flush()
@@ -86,7 +92,9 @@ def list_all(checkpoints: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
     if not checkpoints.is_dir():
         return []
-    return sorted(p for p in checkpoints.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = [p for p in checkpoints.iterdir() if p.is_dir()]
+    named = [p for p in folders if re.fullmatch(r"\d{6,}\.\d{3}", p.name)]
+    return sorted(named, key=lambda p: float(p.name))
 
 
 def find_generator(path: Path) -> Path:
@@ -106,7 +114,10 @@ def prune(checkpoints: Path, keep: int) -> None:
     for folder in list_all(checkpoints)[:-keep]:
         # Renamed first: a kill in between must not leave half a checkpoint under its name.
         doomed = folder.with_name(f".{folder.name}.old")
-        folder.rename(doomed)
+        try:
+            folder.rename(doomed)
+        except OSError as error:
+            raise GanctlError(f"cannot remove {folder}: {error.strerror}") from None
         shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from .errors import GanctlError
+from .errors import GanctlError, UserError
 
 
 def write_atomically(file: Path, data: bytes) -> None:
@@ -33,3 +35,12 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid TOML: {error}") from None

@@ -162,15 +162,15 @@ class Batch:
         self.reports.setdefault(name, []).append(value.detach())
 
     def split(self, size: int) -> Iterator[tuple[int, Batch]]:
-        """(first row, micro-batch) pairs of at most `size` rows that share `reports`."""
-        for start in range(0, len(self), size):
-            labels = None if self.labels is None else self.labels[start : start + size]
-            yield (
-                start,
-                Batch(
-                    self.pixels[start : start + size], labels, self.progress, reports=self.reports
-                ),
-            )
+        """(first row, micro-batch) pairs of at most `size` rows, as equal as can be.
+
+        They share `reports`.
+        """
+        parts = -(-len(self) // size)
+        for part in range(parts):
+            start, stop = part * len(self) // parts, (part + 1) * len(self) // parts
+            labels = None if self.labels is None else self.labels[start:stop]
+            yield start, Batch(self.pixels[start:stop], labels, self.progress, reports=self.reports)
 
 
 class Players:

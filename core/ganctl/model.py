@@ -34,7 +34,7 @@ class Model:
         """z (N, z_dim): each row follows from its seed alone, whichever others are asked for."""
         return latents(seeds, self.generator.z_dim).to(self.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def generate(
         self, seeds: Sequence[int], classes: int | Sequence[int] | None = None, batch: int = 32
     ) -> Images:

@@ -43,6 +43,12 @@ class Entry:
         return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
 
     @property
+    def reference(self) -> str:
+        """What `find` takes for this very plugin: its name, or `distribution:name`."""
+        offers = [e for e in entries(self.kind) if e.name == self.name]
+        return self.name if len(offers) == 1 else f"{self.distribution}:{self.name}"
+
+    @property
     def summary(self) -> str:
         """First line of the class's docstring, read from its source without running it."""
         return _docstring_summary(self.value) or self.fallback_summary
@@ -158,6 +164,8 @@ def _installed() -> Iterator[Entry]:
 
 def _identity(distribution: Distribution) -> tuple[str, str, str]:
     metadata = distribution.metadata
+    if not metadata["Name"]:
+        raise ValueError("no name")
     return metadata["Name"], metadata["Version"], metadata["Summary"] or ""
 
 

@@ -40,7 +40,7 @@ def weights(net: nn.Module) -> Tensor:
 
 
 def moments(optimizer: PlayerOptimizer) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in optimizer.tensors().items() if "." in k}
+    return {k: v.clone() for k, v in optimizer.tensors().items() if ".exp_avg" in k}
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -56,7 +56,7 @@ def against_torch(
     adam = torch.optim.Adam(theirs.parameters(), lr, betas, 1e-8, foreach=False, fused=False)
     for step in range(steps):
         backward(ours, step)
-        optimizer.step(NOW)
+        optimizer.step(NOW, "D")
         adam.zero_grad()
         backward(theirs, step)
         adam.step()
@@ -94,7 +94,7 @@ def test_the_schedule_is_a_factor_on_the_rate() -> None:
     for images, change in ((0, 0.01), (500, 0.005), (1000, 0.0)):
         before = weights(net)
         backward(net, 0)
-        optimizer.step(Progress(0, images, 1000))
+        optimizer.step(Progress(0, images, 1000), "D")
         moved = (weights(net) - before).abs()  # without memory, Adam moves by lr, up or down
         assert torch.allclose(moved, torch.full_like(moved, change), atol=1e-6)
 
@@ -104,7 +104,7 @@ def test_the_step_returns_the_norm_and_drops_the_gradients() -> None:
     optimizer = PlayerOptimizer(net, settings(), [phase()])
     backward(net, 0)
     wanted = math.sqrt(sum(p.grad.square().sum().item() for p in net.parameters()))
-    assert optimizer.step(NOW).item() == pytest.approx(wanted, rel=1e-5)
+    assert optimizer.step(NOW, "D").item() == pytest.approx(wanted, rel=1e-5)
     assert all(p.grad is None for p in net.parameters())
 
 
@@ -115,22 +115,22 @@ def test_a_step_with_one_bad_gradient_is_skipped_and_counted(value: float, warm:
     optimizer = PlayerOptimizer(net, settings(), [phase()])
     if warm:
         backward(net, 0)
-        optimizer.step(NOW)
+        optimizer.step(NOW, "D")
     else:  # Adam makes its moments at the first step, even a skipped one
         backward(net, 0)
         net[2].bias.grad.fill_(value)
-        optimizer.step(NOW)
+        optimizer.step(NOW, "D")
         optimizer.skipped.zero_()
-        optimizer.streak.zero_()
+        optimizer.streaks["D"].zero_()
         assert torch.equal(weights(net), weights(network()))
     before, kept = weights(net), moments(optimizer)
     backward(net, 1)
     net[0].weight.grad[3, 2] = value
-    norm = optimizer.step(NOW)
+    norm = optimizer.step(NOW, "D")
     assert not norm.isfinite()
     assert torch.equal(weights(net), before)
     assert same(moments(optimizer), kept)
-    assert optimizer.skipped.item() == optimizer.streak.item() == 1
+    assert optimizer.skipped.item() == optimizer.streaks["D"].item() == 1
 
 
 def test_after_a_skipped_step_training_goes_on_as_if_it_had_not_been() -> None:
@@ -138,13 +138,13 @@ def test_after_a_skipped_step_training_goes_on_as_if_it_had_not_been() -> None:
     first, second = (PlayerOptimizer(net, settings(), [phase()]) for net in (one, other))
     for step in range(10):
         backward(one, step)
-        first.step(NOW)
+        first.step(NOW, "D")
         backward(other, step)
-        second.step(NOW)
+        second.step(NOW, "D")
         if step % 3 == 0:
             backward(other, 99)
             other[0].weight.grad.mul_(math.nan)
-            second.step(NOW)
+            second.step(NOW, "D")
     assert torch.equal(weights(one), weights(other))
     assert second.skipped.item() == 4
 
@@ -157,8 +157,8 @@ def test_a_streak_ends_with_a_good_step_and_the_count_stays() -> None:
         backward(net, 0)
         if not good:
             net[0].weight.grad.mul_(math.nan)
-        optimizer.step(NOW)
-        streaks.append(optimizer.streak.item())
+        optimizer.step(NOW, "D")
+        streaks.append(optimizer.streaks["D"].item())
     assert streaks == [0, 1, 2, 0, 1]
     assert optimizer.skipped.item() == 3
 
@@ -170,16 +170,16 @@ def test_the_state_taken_back_continues_as_if_nothing_had_happened() -> None:
         backward(one, step)
         if step == 2:
             one[0].bias.grad.fill_(math.inf)
-        first.step(NOW)
+        first.step(NOW, "D")
     other.load_state_dict(one.state_dict())
     second = PlayerOptimizer(other, settings(), [phase()])
     second.load({k: v.clone() for k, v in first.tensors().items()})
     assert second.skipped.item() == 1
     for step in range(5, 10):
         backward(one, step)
-        first.step(NOW)
+        first.step(NOW, "D")
         backward(other, step)
-        second.step(NOW)
+        second.step(NOW, "D")
     assert torch.equal(weights(one), weights(other))
     assert same(first.tensors(), second.tensors())
 
@@ -193,7 +193,7 @@ def test_parameters_that_were_frozen_stay_frozen() -> None:
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
     before = net[0].weight.clone()
     backward(net, 0)
-    optimizer.step(NOW)
+    optimizer.step(NOW, "D")
     assert torch.equal(net[0].weight, before)
 
 
@@ -203,6 +203,27 @@ def test_a_parameter_without_a_gradient_is_left_alone() -> None:
     net[2].bias.square().sum().backward()
     net[2].bias.grad.fill_(1.0)
     before = net[0].weight.clone()
-    optimizer.step(NOW)
+    optimizer.step(NOW, "D")
     assert torch.equal(net[0].weight, before)
     assert net[2].bias.item() != 0
+
+
+def test_moments_return_in_the_layout_of_their_parameter() -> None:
+    def convolution() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+    one, other = convolution(), convolution()
+    first = PlayerOptimizer(one, settings(), [phase()])
+    for _ in range(2):
+        one(torch.ones(2, 3, 5, 5)).square().sum().backward()
+        first.step(NOW, "D")
+    other.load_state_dict(one.state_dict())
+    second = PlayerOptimizer(other, settings(), [phase()])
+    second.load(
+        {k: v.clone(memory_format=torch.contiguous_format) for k, v in first.tensors().items()}
+    )
+    for net, optimizer in ((one, first), (other, second)):
+        net(torch.ones(2, 3, 5, 5)).square().sum().backward()
+        optimizer.step(NOW, "D")
+    assert torch.equal(one.weight, other.weight)

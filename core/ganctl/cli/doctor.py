@@ -99,10 +99,14 @@ def _plugins() -> list[Check]:
     for entry in found:
         try:
             plugin = entry.load()
+            advice = plugin.missing()
         except PluginError as error:
             checks.append((f"{entry.kind} {entry.name}", False, str(error)))
             continue
-        if advice := plugin.missing():
+        except Exception as error:  # its missing() is at fault
+            checks.append((f"{entry.kind} {entry.name}", False, f"{entry.label}: {error}"))
+            continue
+        if advice:
             checks.append((f"{entry.kind} {entry.name}", None, f"not in use: {advice}"))
     return checks
 

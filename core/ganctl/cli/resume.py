@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from ..training.run import Run
 from .console import say
 from .parse import existing, run_command
 
@@ -30,6 +29,7 @@ def resume(
 ) -> int:
     """Continue a run from its newest checkpoint; --kimg makes it longer."""
     from .. import checkpoint
+    from ..training.run import Run
     from .train import plan_and_set, read_config, train_run
 
     run = Run(existing(folder))
@@ -42,7 +42,7 @@ def resume(
     if header["images"] >= plan.settings.kimg * 1000:
         raise UserError(
             f"{run.folder}: has done its {header['images'] / 1000:.3f} kimg; "
-            f"to go on, name a larger total: --kimg {plan.settings.kimg * 2:g}"
+            f"to go on, name a larger total: --kimg {header['images'] / 500:g}"
         )
     if latest is None:
         say("no checkpoint yet: starting from the beginning")

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UserError
+from ..files import read_toml
 from ..options import did_you_mean
 from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice, Plan, resolve
-from ..training.run import Run, read_toml
 from ..training.settings import Settings
 from .console import progress, say
 from .parse import Group, escape, first_pass, merge, run_command, with_options
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
+    from ..training.run import Run
 
 _DEFAULTS = {"arch": DEFAULT_ARCHITECTURE, "source": DEFAULT_SOURCE}
 
@@ -63,6 +64,12 @@ def run(argv: list[str]) -> int:
         for table in TABLES:
             if given.get(table):
                 tables[table] = {**tables.get(table, {}), **given[table]}
+        if given.get("source"):
+            core.pop("data", None)  # a set from the file was made of other pictures
+        for name in ("lr", "betas", "lr_schedule"):
+            if name in given[""]:  # for both players: goes before what the file says of each
+                core.pop(f"g_{name}", None)
+                core.pop(f"d_{name}", None)
         values = merge(core, given[""])
         return show(resolve(values, tables), as_json) if dry_run else start(values, tables, as_json)
 
@@ -127,6 +134,8 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> int:
     """Prepare the set if need be, create the run, train."""
+    from ..training.run import Run
+
     plan, dataset = plan_and_set(core, tables)
 
     def create() -> Run:

@@ -21,10 +21,12 @@ import numpy as np
 
 from ..errors import GanctlError, UserError
 from ..spec import ImageSpec
-from .pixels import Pixels, Unreadable, decode
+from .pixels import FORMATS, MAX_FILE, Pixels, Unreadable, decode
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _LIST = "dataset.json"
+MAX_CLASSES = 100_000
+"""Labels are one-hot vectors: more than that is a mistake in the list."""
 
 
 class Dataset:
@@ -84,7 +86,13 @@ class Dataset:
 
     def _bytes(self, name: str) -> bytes:
         try:
-            return (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
+            if self._zip is None:
+                return (self.path / name).read_bytes()
+            with self._zip.open(name) as member:
+                data = member.read(MAX_FILE + 1)  # the size it declares may be a lie
+            if len(data) > MAX_FILE:
+                raise ValueError(f"over {MAX_FILE >> 20} MB")
+            return data
         except Exception as error:  # damaged, encrypted, unknown compression, no permission …
             raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 
@@ -99,7 +107,7 @@ class Dataset:
         from PIL import Image
 
         try:
-            with Image.open(io.BytesIO(self._bytes(name))) as image:
+            with Image.open(io.BytesIO(self._bytes(name)), formats=FORMATS) as image:
                 channels = {"L": 1, "1": 1, "RGBA": 4}.get(image.mode, 3)
         except UserError:
             raise
@@ -122,10 +130,12 @@ class Dataset:
             labels = np.array([by_name[name] for name in self.names], dtype=np.int64)
         except KeyError as error:
             raise UserError(f"{self.path}: {_LIST} has no label for {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f"{self.path}: {_LIST} is not a list of labels: {error}") from None
         if labels.min() < 0:
             raise UserError(f"{self.path}: {_LIST} holds a negative label")
+        if labels.max() >= MAX_CLASSES:
+            raise UserError(f"{self.path}: {_LIST} holds a label over {MAX_CLASSES:,}")
         return labels, names
 
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a decompression bomb fits in 1 kB."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What is decoded. Others (EPS, for one) would hand a stranger's file to other programs."""
+
+MAX_FILE = 256 * 2**20
+"""Bytes of the largest picture file that is read."""
+
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -33,7 +39,7 @@ def decode(data: bytes | Pixels, channels: int) -> Pixels:
             image = (
                 Image.fromarray(data)
                 if isinstance(data, np.ndarray)
-                else Image.open(io.BytesIO(data))
+                else Image.open(io.BytesIO(data), formats=FORMATS)
             )
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")

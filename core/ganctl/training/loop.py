@@ -57,7 +57,7 @@ def train(
                 share = gain * len(micro) / len(batch)
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))
-            tally.add(f"grad_norm/{phase.name}", optimizer.step(progress))
+            tally.add(f"grad_norm/{phase.name}", optimizer.step(progress, phase.name))
         if state.ema is not None:
             state.ema.update(players.generator, loader.batch, images)
         if players.augmenter is not None and "logits/real" in batch.reports:

@@ -24,8 +24,8 @@ class AdamSettings:
 class PlayerOptimizer:
     """Adam over the trainable parameters of one player.
 
-    A step whose gradients are not all finite is skipped and counted, on the device: nothing
-    here waits for a GPU.
+    A step whose gradients are not all finite is skipped and counted, by phase too, on the
+    device: nothing here waits for a GPU. Buffers (batch statistics) are not guarded.
     """
 
     def __init__(self, network: nn.Module, settings: AdamSettings, phases: Sequence[Phase]) -> None:
@@ -41,22 +41,23 @@ class PlayerOptimizer:
         )
         device = self.parameters[0].device
         self.skipped = torch.zeros((), device=device)
-        self.streak = torch.zeros((), device=device)
+        self.streaks = {phase.name: torch.zeros((), device=device) for phase in phases}
 
     def train(self, flag: bool) -> None:
         """Whether the player's parameters take gradients."""
         for parameter in self.parameters:
             parameter.requires_grad_(flag)
 
-    def step(self, progress: Progress) -> Tensor:
-        """One update from the gradients at hand, which are dropped. Returns their norm."""
+    def step(self, progress: Progress, phase: str) -> Tensor:
+        """One update from a phase's gradients, which are dropped. Returns their norm."""
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads, foreach=True)
         bad = norm.isfinite().logical_not().float()
         self.skipped += bad
-        self.streak.add_(1).mul_(bad)
+        self.streaks[phase].add_(1).mul_(bad)
         self.adam.param_groups[0]["lr"] = self._lr * self._schedule(progress)
-        self.adam.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels leave everything as it is when it is 1
+        # The fused kernels leave everything as it is when this is 1.
+        self.adam.found_inf = bad  # type: ignore[attr-defined]
         self.adam.step()
         for parameter in self.parameters:
             parameter.grad = None
@@ -64,22 +65,25 @@ class PlayerOptimizer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Adam's state by parameter name, for a checkpoint."""
-        state = {"skipped": self.skipped, "streak": self.streak}
+        state = {"skipped": self.skipped}
+        state |= {f"streak.{name}": streak for name, streak in self.streaks.items()}
         for name, parameter in self.named.items():
             for key, value in self.adam.state.get(parameter, {}).items():
                 state[f"{name}.{key}"] = value
         return state
 
+    @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take back what `tensors()` gave."""
         device = self.skipped.device
         self.skipped.copy_(tensors["skipped"])
-        self.streak.copy_(tensors["streak"])
+        for name, streak in self.streaks.items():
+            streak.copy_(tensors[f"streak.{name}"])
         for name, parameter in self.named.items():
-            state = {
-                key: tensors[f"{name}.{key}"].clone().to(device)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{name}.{key}" in tensors
-            }
-            if state:
-                self.adam.state[parameter] = state
+            if f"{name}.step" in tensors:
+                self.adam.state[parameter] = {
+                    "step": tensors[f"{name}.step"].clone().to(device),
+                    # In the parameter's own layout: the fused kernel reads memory in order.
+                    "exp_avg": torch.empty_like(parameter).copy_(tensors[f"{name}.exp_avg"]),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"{name}.exp_avg_sq"]),
+                }

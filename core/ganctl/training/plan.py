@@ -48,7 +48,7 @@ class Choice:
 
     def config(self) -> dict[str, Any]:
         values = {k: "none" if v is None else v for k, v in dump(self.options).items()}
-        return {"name": self.entry.name, **values}
+        return {"name": self.entry.reference, **values}
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Plan:
             choice: Choice | None = getattr(self, table)
             if choice is not None:
                 values["arch" if table == "architecture" else table] = choice.config()
+        if self.augment is None:
+            values["augment"] = {"name": "none"}  # the recipe may name one
         return values
 
 
@@ -167,6 +169,7 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
         lr_schedule=None,
         g_lr_schedule=first(asked.g_lr_schedule, schedule),
         d_lr_schedule=first(asked.d_lr_schedule, schedule),
+        eps=first(asked.eps, recipe.eps),
         ema_kimg=first(asked.ema_kimg, recipe.ema_kimg, 0.0),
         ema_rampup=first(asked.ema_rampup, recipe.ema_rampup, 0.0),
         log_every=first(asked.log_every, min(kimg / 200, 4.0)),
@@ -180,7 +183,8 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
 
 def _objective(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice:
     values = dict(tables.get("objective", {}))
-    if values.get("name", recipe.objective) == recipe.objective:
+    mine = find("objective", recipe.objective) if recipe.objective_options else None
+    if mine is not None and mine == find("objective", values.get("name", recipe.objective)):
         values = {**recipe.objective_options, **values}
     return Choice.make("objective", values, recipe.objective)
 

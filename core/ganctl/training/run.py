@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from .. import checkpoint
 from ..errors import GanctlError, UserError
-from ..files import write_atomically
+from ..files import read_toml, write_atomically
 
 
 class Run:
@@ -115,15 +114,6 @@ def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return records
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from None
 
 
 def _rename_to_next(draft: Path, parent: Path, name: str) -> Path:

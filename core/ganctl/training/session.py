@@ -81,6 +81,12 @@ class Session:
                 f"{torch.get_num_threads()}: results will differ in the last digits",
                 file=sys.stderr,
             )
+        for name, value in self._identity().items():
+            if header[name] != value:
+                raise UserError(
+                    f"config.toml: {name} is {value} now, but the run was trained with "
+                    f"{header[name]}: only kimg and device may change"
+                )
         self.state.load(generator, training, header["step"])
         self._seconds = header["seconds"]
 
@@ -111,7 +117,8 @@ class Session:
                 ):
                     if listening:
                         self.hooks.call("step", session=self, progress=progress)
-                    last = progress.images >= self.total or self._stop
+                    stop = self._stop  # read once: a signal from here on is for the next step
+                    last = progress.images >= self.total or stop
                     minutes = (time.monotonic() - saved_at) / 60
                     save = (
                         last
@@ -125,7 +132,7 @@ class Session:
                     if save:
                         self._save(progress)
                         saved_at = time.monotonic()
-                    if self._stop and progress.images < self.total:
+                    if stop and progress.images < self.total:
                         outcome = "interrupted"
                         raise Interrupted(
                             f"stopped after {progress.kimg:.3f} kimg; everything is saved. "
@@ -152,11 +159,12 @@ class Session:
             if skipped and name not in self._warned:
                 self._warned.add(name)
                 print(
-                    f"ganctl: warning: the {name}'s gradients were not finite in {skipped:.0f} of "
-                    f"{progress.step} steps, which were left out; log.jsonl counts them",
+                    f"ganctl: warning: the {name}'s gradients were not finite {skipped:.0f} times "
+                    f"by step {progress.step}; those updates were left out; log.jsonl counts them",
                     file=sys.stderr,
                 )
-            self._check_finite(name, float(optimizer.streak))
+            for phase, streak in optimizer.streaks.items():
+                self._check_finite(name, phase, float(streak))
         figures |= {
             "images_per_second": images / seconds if seconds else 0.0,
             "seconds": self._seconds,
@@ -166,11 +174,12 @@ class Session:
         self.run.log(record | {k: v if math.isfinite(v) else None for k, v in figures.items()})
         self.hooks.call("tick", session=self, progress=progress, figures=figures)
 
-    def _check_finite(self, player: str, streak: float) -> None:
+    def _check_finite(self, player: str, phase: str, streak: float) -> None:
         if streak >= self.plan.settings.nonfinite_limit:
             flag = "--g-lr" if player == "generator" else "--d-lr"
             raise GanctlError(
-                f"the {player}'s gradients were not finite for {streak:.0f} steps in a row: try a "
+                f"the {player}'s gradients (phase {phase}) were not finite {streak:.0f} times in a "
+                f"row: try a "
                 f"lower learning rate ({flag}), --precision fp32, or another objective"
             )
 
@@ -180,11 +189,14 @@ class Session:
         columns = max(2, min(8, 2048 // spec.width))
         rows = max(2, min(8, 2048 // spec.height))
         count = rows * columns
+        picture = self.run.samples / f"{checkpoint.name_of(progress.images)}.png"
+        if picture.exists():  # resumed here
+            return picture
+        generator.at(progress)
         was_training = generator.training
         maker = model.Model(generator.eval(), spec, {})
         images = maker.generate(range(count))
         generator.train(was_training)
-        picture = self.run.samples / f"{checkpoint.name_of(progress.images)}.png"
         save_png(to_pil(sample_grid(images, columns)), picture)
         reals = self.run.samples / "reals.png"
         if not reals.exists():
@@ -194,16 +206,22 @@ class Session:
         self.hooks.call("sample", session=self, progress=progress, picture=picture)
         return picture
 
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must share with the run that it continues."""
+        return {
+            "batch": self._loader.batch,
+            "seed": self.plan.settings.seed,
+            "objective": self.plan.objective.config(),
+            "ema_kimg": self.plan.settings.ema_kimg,
+        }
+
     def _save(self, progress: Progress) -> None:
         plan = self.plan
         training = {
             "images": progress.images,
             "step": progress.step,
             "total": self.total,
-            "batch": self._loader.batch,
-            "seed": plan.settings.seed,
-            "objective": plan.objective.config(),
-            "ema_kimg": plan.settings.ema_kimg,
+            **self._identity(),
         }
         about = model.header(
             plan.architecture.entry, plan.architecture.options, plan.spec, training
@@ -214,14 +232,13 @@ class Session:
             "seconds": self._seconds,
         }
         folder = self.run.checkpoints / checkpoint.name_of(progress.images)
-        if not folder.exists():
-            checkpoint.write(
-                folder,
-                {
-                    checkpoint.GENERATOR: (self.state.best_generator.state_dict(), about),
-                    checkpoint.TRAINING: (self.state.tensors(), rest),
-                },
-            )
+        checkpoint.write(
+            folder,
+            {
+                checkpoint.GENERATOR: (self.state.best_generator.state_dict(), about),
+                checkpoint.TRAINING: (self.state.tensors(), rest),
+            },
+        )
         checkpoint.prune(self.run.checkpoints, plan.settings.keep)
         self.hooks.call("checkpoint", session=self, progress=progress, folder=folder)
 
@@ -265,7 +282,7 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
             AdamSettings(
                 _given(getattr(settings, f"{letter}_lr")),
                 _given(getattr(settings, f"{letter}_betas")),
-                plan.recipe.eps,
+                _given(settings.eps),
                 parse_schedule(
                     _given(getattr(settings, f"{letter}_lr_schedule")), f"{letter}_lr_schedule"
                 ),

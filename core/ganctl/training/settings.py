@@ -20,7 +20,8 @@ class Settings:
     kimg: Annotated[float | None, Opt("Length of the run in thousands of images.", gt=0)] = None
     batch: Annotated[int | None, Opt("Images per step.", ge=1)] = None
     micro_batch: Annotated[
-        int | None, Opt("Images at a time: the same result in less memory.", ge=1)
+        int | None,
+        Opt("Images at a time: less memory, same result but for batch statistics.", ge=1),
     ] = None
     seed: Annotated[int, Opt("Every random draw of the run follows from it.", ge=0)] = 0
     run: Annotated[str | None, Opt("Run folder to create [runs/NUMBER-ARCH-DATA].")] = None
@@ -42,6 +43,7 @@ class Settings:
     d_betas: Annotated[
         tuple[float, float] | None, Opt("Adam's betas, discriminator.", ge=0, lt=1)
     ] = None
+    eps: Annotated[float | None, Opt("Adam's epsilon, both players.", gt=0)] = None
     lr_schedule: Annotated[
         str | None,
         Opt("Factor on both rates: constant, linear, cosine, or points KIMG:FACTOR,KIMG:FACTOR."),

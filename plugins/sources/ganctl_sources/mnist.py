@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import http.client
 import os
+import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -66,6 +68,8 @@ class MNIST(Source[MNISTOptions], api=1):
     def open(self, options: MNISTOptions, item: Item) -> np.ndarray[Any, Any]:
         part, _, index = item.key.partition("/")
         images = read_idx(self._file(options, f"{part}-images-idx3-ubyte"))
+        if int(index) >= len(images):
+            raise UserError(f"{self.folder}: {len(images)} images, but more labels than that")
         pixels: np.ndarray[Any, Any] = images[int(index)]
         return pixels
 
@@ -110,7 +114,7 @@ def read_idx(file: Path) -> np.ndarray[Any, Any]:
         rank = data[3]
         shape = tuple(np.frombuffer(data, ">u4", rank, offset=4).tolist())
         return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise UserError(f"{file}: damaged or cut short ({error})") from None
 
 
@@ -122,6 +126,8 @@ def download(url: str, target: Path, md5: str) -> None:
             data = response.read()
     except (http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise GanctlError(
             f"cannot download {url}: {reason}; put the file into {target.parent} yourself, "
             "or name a folder that has it: --source.path"

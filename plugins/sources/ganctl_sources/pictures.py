@@ -73,7 +73,10 @@ class Folder(Pictures, api=1):
     def fingerprint(self, options: PicturesOptions) -> str:
         digest = hashlib.sha256(str(Path(options.path).resolve()).encode())
         for name in self.names(options):
-            stat = (Path(options.path) / name).stat()
+            try:
+                stat = (Path(options.path) / name).stat()
+            except OSError:  # a link to nowhere: `open` will say so
+                continue
             digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
         return digest.hexdigest()
 

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from ganctl import ImageSpec
+from ganctl.data.dataset import DatasetWriter
 from ganctl_tensorboard import TensorBoard
 
 pytest.importorskip("tensorboard")
@@ -78,9 +81,11 @@ def test_events_hold_the_figures_of_the_log_and_the_samples_also_after_resuming(
 
 @pytest.mark.slow
 def test_a_disk_too_full_for_events_costs_one_warning_and_not_the_run(tmp_path: Path) -> None:
-    ganctl(tmp_path, "train", *OPTIONS, "--kimg", "0.064", "--run", "prepares-the-set")
+    with DatasetWriter(tmp_path / "set.zip", ImageSpec(28, 28, 1)) as writer:
+        for index in range(64):
+            writer.add(np.full((28, 28, 1), index, np.uint8), None)
     # A checkpoint of these networks takes 0.6 MB, the events of so many samples more than that.
-    options = (*OPTIONS, "--kimg", "4", "--sample-every", "0.2")
+    options = (*OPTIONS, "--data", "set.zip", "--kimg", "4", "--sample-every", "0.2")
     said = ganctl(tmp_path, "train", *options, "--run", "run", limit=800_000)
     warnings = [line for line in said.splitlines() if "warning" in line]
     assert len(warnings) == 1
