@@ -44,7 +44,8 @@ def ours(folder: Path, data: str, batch: int, kimg: float, threads: int) -> dict
     outcome = json.loads(
         ganctl(
             *("train", "--data", data, "--batch", str(batch), "--kimg", str(kimg), "--json"),
-            *("--log-every", "4"),
+            # As often as in a run of default length: 800 kimg, 20 grids, 10 checkpoints.
+            *("--log-every", "4", "--sample-every", "40", "--checkpoint-every", "80"),
             folder=folder,
             threads=threads,
         )
@@ -98,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kimg", type=float, default=60)
+    parser.add_argument("--kimg", type=float, default=45)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
