@@ -251,4 +251,5 @@ def test_the_readmes_first_command_ends_in_a_picture(tmp_path: Path) -> None:
         assert min(image.size) >= 256
         assert len(image.getcolors() or []) > 32  # shades: not one flat colour
     assert load_file(model)
+    assert f"checkpoints/{model.parent.name}/\n" in (ROOT / "README.md").read_text()
     assert sorted(p.name for p in bundle.work.iterdir()) == ["datasets", "runs"]

@@ -352,7 +352,6 @@ def test_two_of_one_name_are_told_apart_by_their_distributions(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="config.toml holds the name without its distribution", strict=True)
 def test_a_run_of_a_chosen_twin_resumes(ganctl: CLI, install: Install) -> None:
     ganctl.env |= install("twin")
     result = ganctl("train", "--arch", "ganctl-twin:mlp", "--kimg", "0.2", "--run", "run")
@@ -427,7 +426,6 @@ def test_an_environment_variable_restricts_what_is_seen(ganctl: CLI, install: In
     assert listed(ganctl) == {}
 
 
-@pytest.mark.xfail(reason="metadata without a name ends in an AttributeError", strict=True)
 @pytest.mark.parametrize("metadata", [None, "Metadata-Version: 2.1\nVersion: 1\n"])
 def test_what_an_interrupted_pip_left_behind_is_passed_over(
     ganctl: CLI, metadata: str | None

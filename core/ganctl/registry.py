@@ -151,9 +151,8 @@ def _installed() -> Iterator[Entry]:
             name, version, summary = _identity(distribution)
             points = [p for p in distribution.entry_points if p.group in kinds]
         except Exception as error:  # damaged metadata must not hide the other plugins
-            print(
-                f"ganctl: warning: unreadable metadata in {distribution}: {error}", file=sys.stderr
-            )
+            where = getattr(distribution, "_path", distribution)  # it has no public name
+            print(f"ganctl: warning: unreadable metadata in {where}: {error}", file=sys.stderr)
             continue
         if name.lower() in seen:  # an earlier folder of sys.path shadows it
             continue
