@@ -31,7 +31,12 @@ def prepared_path(
 ) -> Path:
     """Where the prepared set lies: the same pictures, options and size give the same name."""
     identity = json.dumps(
-        [__version__, name, dump(options), spec.size, source.fingerprint(options)], sort_keys=True
+        [
+            __version__,
+            type(source).__module__,  # two distributions may offer one name
+            *(name, dump(options), spec.size, source.fingerprint(options)),
+        ],
+        sort_keys=True,
     )
     digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
     return folder / f"{name.replace(':', '-')}-{spec.size}-{digest}.zip"
