@@ -136,18 +136,18 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Pat
     continued = []
     for number in range(KILLS):
         words = ("resume", "killed") if number else ("train", *OPTIONS, "--run", "killed")
-        process = ganctl.start(*words)
-        if number in (3, 7):  # while it starts
-            time.sleep(dice.uniform(0, 0.6))
-        else:  # while it trains, writes, prunes
-            goal = images(run) + dice.choice((250, 500, 750))
-            wait(process, lambda goal=goal: images(run) >= goal)
-            if number in (1, 4, 6):  # in the middle of a checkpoint
-                wait(process, lambda: writing(run))
-            else:
-                time.sleep(dice.uniform(0, 0.02))
-        said = kill(process)
-        continued += re.findall(r"continuing from killed/checkpoints/(\S+)", said)
+        with ganctl.start(*words) as process:
+            if number in (3, 7):  # while it starts
+                time.sleep(dice.uniform(0, 0.6))
+            else:  # while it trains, writes, prunes
+                goal = images(run) + dice.choice((250, 500, 750))
+                wait(process, lambda goal=goal: images(run) >= goal)
+                if number in (1, 4, 6):  # in the middle of a checkpoint
+                    wait(process, lambda: writing(run))
+                else:
+                    time.sleep(dice.uniform(0, 0.02))
+            said = kill(process)
+            continued += re.findall(r"continuing from killed/checkpoints/(\S+)", said)
     assert len(set(continued)) >= 5  # it got on between the kills
     assert images(run) < KIMG * 1000
     result = ganctl("resume", "killed")
@@ -158,9 +158,10 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Pat
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whole: Path) -> None:
     run = ganctl.folder / "early"
-    process = ganctl.start("train", *OPTIONS, "--checkpoint-every", "100", "--run", "early")
-    wait(process, lambda: lines(run) >= 2)
-    kill(process)
+    options = (*OPTIONS, "--checkpoint-every", "100")
+    with ganctl.start("train", *options, "--run", "early") as process:
+        wait(process, lambda: lines(run) >= 2)
+        kill(process)
     assert names(run) == []
     for litter in (".000099.000.part", ".000000.064.old"):  # as a kill may leave it
         (run / "checkpoints" / litter).mkdir()
@@ -175,10 +176,10 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whol
 def stopped(ganctl: CLI, name: str, number: signal.Signals) -> list[str]:
     """Start a run and interrupt it after its first checkpoint; the words that continue it."""
     run = ganctl.folder / name
-    process = ganctl.start("train", *OPTIONS, "--run", name)
-    wait(process, lambda: images(run) >= 1000)
-    process.send_signal(number)
-    output, said = process.communicate(timeout=60)
+    with ganctl.start("train", *OPTIONS, "--run", name) as process:
+        wait(process, lambda: images(run) >= 1000)
+        process.send_signal(number)
+        output, said = process.communicate(timeout=60)
     assert process.returncode == 3, said
     assert output == ""
     assert said.splitlines()[-2:] == [
@@ -201,19 +202,18 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(ganctl: CLI, whole: Path
 
 def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:
     # Micro-batches of one row make a step long enough to be interrupted twice.
-    steps = ("--batch", "256", "--micro-batch", "1", "--kimg", "0.768", "--log-every", "0.256")
-    process = ganctl.start("train", *OPTIONS, *steps, "--checkpoint-every", "100", "--run", "twice")
-    wait(process, lambda: lines(ganctl.folder / "twice") >= 1)
-    process.send_signal(signal.SIGINT)
-    for line in process.stderr:
-        if "again to stop at once" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 130
-    said = process.stderr.read()
+    steps = ("--batch", "256", "--micro-batch", "1", "--kimg", "0.768", "--checkpoint-every", "100")
+    with ganctl.start("train", *OPTIONS, *steps, "--run", "twice") as process:
+        wait(process, lambda: lines(ganctl.folder / "twice") >= 1)
+        process.send_signal(signal.SIGINT)
+        for line in process.stderr:
+            if "again to stop at once" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+        said = process.stderr.read()
     assert said.splitlines()[-1] == "ganctl: stopped"
     assert "Traceback" not in said
-    process.communicate()
     assert names(ganctl.folder / "twice") == []
     result = ganctl("resume", "twice")
     assert result.returncode == 0, result.stderr

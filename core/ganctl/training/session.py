@@ -140,6 +140,9 @@ class Session:
                         )
             outcome = "done"
             return picture
+        except KeyboardInterrupt:
+            outcome = ""  # at once: hooks could keep it waiting
+            raise
         except Interrupted:
             raise
         except GanctlError as error:
@@ -147,7 +150,8 @@ class Session:
             kept = f"the last checkpoint, {latest}, is intact" if latest else "nothing was saved"
             raise GanctlError(f"{error} ({kept}; run: {self.run.folder})") from None
         finally:
-            self.hooks.call("end", session=self, progress=progress, outcome=outcome)
+            if outcome:
+                self.hooks.call("end", session=self, progress=progress, outcome=outcome)
 
     def _tick(self, progress: Progress) -> None:
         (then, images_then), self._logged = self._logged, (time.monotonic(), progress.images)
