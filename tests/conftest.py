@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,10 +76,9 @@ class CommandLine:
             status = main(words)
         return subprocess.CompletedProcess(words, status, stdout.getvalue(), stderr.getvalue())
 
-    @contextlib.contextmanager
-    def start(self, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-        """A command that goes on while the test does something to it; it ends with the test."""
-        process = subprocess.Popen(
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """A command that goes on while the test does something to it."""
+        return subprocess.Popen(
             [sys.executable, "-m", "ganctl", *map(str, arguments)],
             cwd=self.folder,
             env=self.env,
@@ -87,11 +86,6 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
 
     def files(self) -> list[str]:
         """Everything below the folder, dot files included."""

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def writing(run: Path) -> bool:
     return any(name.endswith(".part") for name in os.listdir(run / "checkpoints"))
 
 
+@contextmanager
+def started(ganctl: CLI, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on while the test does something to it, and ends with it."""
+    process = ganctl.start(*words)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def wait(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
     """Until the condition holds. Fails the test if the process ends first."""
     end = time.monotonic() + 60
@@ -136,7 +148,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Pat
     continued = []
     for number in range(KILLS):
         words = ("resume", "killed") if number else ("train", *OPTIONS, "--run", "killed")
-        with ganctl.start(*words) as process:
+        with started(ganctl, *words) as process:
             if number in (3, 7):  # while it starts
                 time.sleep(dice.uniform(0, 0.6))
             else:  # while it trains, writes, prunes
@@ -159,7 +171,7 @@ def test_a_run_killed_ten_times_ends_as_one_that_was_not(ganctl: CLI, whole: Pat
 def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whole: Path) -> None:
     run = ganctl.folder / "early"
     options = (*OPTIONS, "--checkpoint-every", "100")
-    with ganctl.start("train", *options, "--run", "early") as process:
+    with started(ganctl, "train", *options, "--run", "early") as process:
         wait(process, lambda: lines(run) >= 2)
         kill(process)
     assert names(run) == []
@@ -176,7 +188,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(ganctl: CLI, whol
 def stopped(ganctl: CLI, name: str, number: signal.Signals) -> list[str]:
     """Start a run and interrupt it after its first checkpoint; the words that continue it."""
     run = ganctl.folder / name
-    with ganctl.start("train", *OPTIONS, "--run", name) as process:
+    with started(ganctl, "train", *OPTIONS, "--run", name) as process:
         wait(process, lambda: images(run) >= 1000)
         process.send_signal(number)
         output, said = process.communicate(timeout=60)
@@ -203,7 +215,7 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(ganctl: CLI, whole: Path
 def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:
     # Micro-batches of one row make a step long enough to be interrupted twice.
     steps = ("--batch", "256", "--micro-batch", "1", "--kimg", "0.768", "--checkpoint-every", "100")
-    with ganctl.start("train", *OPTIONS, *steps, "--run", "twice") as process:
+    with started(ganctl, "train", *OPTIONS, *steps, "--run", "twice") as process:
         wait(process, lambda: lines(ganctl.folder / "twice") >= 1)
         process.send_signal(signal.SIGINT)
         for line in process.stderr:
