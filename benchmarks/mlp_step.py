@@ -2,8 +2,9 @@
 
     python benchmarks/mlp_step.py [--mnist FOLDER] [--rounds 5] [--kimg 60] [--out FILE.json]
 
-Both train the default MLP GAN on the same images (MNIST from its idx files, else the
-embedded digits) with 2 threads, each in a process of its own, turn by turn. The rate of
+Both train the same networks on the same images (MNIST from its idx files, else the embedded
+digits) with 2 threads, each in a process of its own, turn by turn: the MLP GAN of ganctl's
+defaults, and the one that the tutorial code of the field trains. The rate of
 ganctl is what its log says: everything from the first step to the last, with logging,
 samples and checkpoints. Reported: both rates, the ratio per round, its median and range,
 and the peak memory of both processes.
@@ -24,6 +25,17 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
+NETWORKS: dict[str, dict[str, Any]] = {
+    "default": {"g-widths": "256,512", "d-widths": "512,256", "dropout": 0.4, "batch-norm": False},
+    # Those of PyTorch-GAN's gan.py (Linder-Norén 2018).
+    "tutorial": {
+        "g-widths": "128,256,512,1024",
+        "d-widths": "512,256",
+        "dropout": 0.0,
+        "batch-norm": True,
+    },
+}
+
 
 def environment(threads: int) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "GANCTL_PLUGINS": "mlp,bce,digits,mnist"}
@@ -40,14 +52,23 @@ def ganctl(*arguments: str, folder: Path, threads: int) -> str:
     ).stdout
 
 
-def ours(folder: Path, data: str, batch: int, kimg: float, threads: int) -> dict[str, float]:
+def ours(
+    folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
+) -> dict[str, float]:
+    options = []
+    for name, value in NETWORKS[network].items():
+        if value is True:
+            options.append(f"--arch.{name}")
+        elif value is not False:
+            options += [f"--arch.{name}", str(value)]
     outcome = json.loads(
         ganctl(
-            *("train", "--data", data, "--batch", str(batch), "--kimg", str(kimg), "--json"),
+            *("train", "--data", data, "--batch", str(batch), "--kimg", str(asked.kimg), "--json"),
             # As often as in a run of default length: 800 kimg, 20 grids, 10 checkpoints.
             *("--log-every", "4", "--sample-every", "40", "--checkpoint-every", "80"),
+            *options,
             folder=folder,
-            threads=threads,
+            threads=asked.threads,
         )
     )
     log = (folder / outcome["run"] / "log.jsonl").read_text().splitlines()
@@ -56,35 +77,46 @@ def ours(folder: Path, data: str, batch: int, kimg: float, threads: int) -> dict
     return {"images_per_second": rate, "peak_memory_mb": last["peak_memory_mb"]}
 
 
-def plain(folder: Path, data: str, batch: int, kimg: float, threads: int) -> dict[str, float]:
-    described = json.loads(ganctl("describe", "mlp", "--json", folder=folder, threads=threads))
-    widths = {o["name"]: ",".join(map(str, o["default"])) for o in described["options"][1:3]}
+def plain(
+    folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
+) -> dict[str, float]:
+    options = NETWORKS[network]
     command = [
         *(sys.executable, str(HERE / "plain_mlp.py"), data),
-        *("--batch", str(batch), "--images", str(round(kimg * 1000))),
-        *("--g-widths", widths["g_widths"], "--d-widths", widths["d_widths"]),
+        *("--batch", str(batch), "--images", str(round(asked.kimg * 1000))),
+        *("--g-widths", options["g-widths"], "--d-widths", options["d-widths"]),
+        *("--dropout", str(options["dropout"])),
+        *(["--batch-norm"] if options["batch-norm"] else []),
     ]
     done = subprocess.run(
-        command, env=environment(threads), check=True, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment(asked.threads),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
 
-def measure(folder: Path, data: str, batch: int, asked: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
+) -> dict[str, Any]:
     rounds = []
     for number in range(asked.rounds):
-        a = plain(folder, data, batch, asked.kimg, asked.threads)
-        b = ours(folder, data, batch, asked.kimg, asked.threads)
+        a = plain(folder, data, network, batch, asked)
+        b = ours(folder, data, network, batch, asked)
         ratio = b["images_per_second"] / a["images_per_second"]
         rounds.append({"plain": a, "ganctl": b, "ratio": ratio})
         print(
-            f"batch {batch} round {number + 1}: plain {a['images_per_second']:,.0f} img/s, "
+            f"{network}, batch {batch}, round {number + 1}: plain {a['images_per_second']:,.0f} img/s, "
             f"ganctl {b['images_per_second']:,.0f} img/s, ratio {ratio:.2f}",
             flush=True,
         )
     ratios = [r["ratio"] for r in rounds]
-    row = {
+    row: dict[str, Any] = {
+        "network": network,
         "batch": batch,
         "ratio_median": round(statistics.median(ratios), 3),
         "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
@@ -115,7 +147,12 @@ def main() -> None:
             "work": f"MLP GAN 28x28, {source[1]}, whole loop, images per second",
             "machine": f"{_processor()}, {asked.threads} threads",
             "python": platform.python_version(),
-            "rows": [measure(folder, data, batch, asked) for batch in (64, 256)],
+            "networks": NETWORKS,
+            "rows": [
+                measure(folder, data, network, batch, asked)
+                for network in NETWORKS
+                for batch in (64, 256)
+            ],
         }
     print(json.dumps(report, indent=2))
     if asked.out:

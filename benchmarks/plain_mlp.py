@@ -1,7 +1,7 @@
 """The usual tutorial GAN: PIL transforms in a DataLoader, BCELoss, eager Adam, .item() each step.
 
 Run by `mlp_step.py` as a process of its own; prints {"images_per_second", "peak_memory_mb"}.
-The networks have the widths and activations of ganctl's MLP GAN.
+The networks have the layers of ganctl's MLP GAN with the same options.
 """
 
 from __future__ import annotations
@@ -57,14 +57,21 @@ class Pictures(Dataset):
         return image
 
 
-def build(g_widths: list[int], d_widths: list[int]) -> tuple[nn.Module, nn.Module]:
+def build(
+    g_widths: list[int], d_widths: list[int], dropout: float, batch_norm: bool
+) -> tuple[nn.Module, nn.Module]:
     layers: list[nn.Module] = []
-    for a, b in zip([100, *g_widths], g_widths, strict=False):
-        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2, inplace=True)]
+    for index, (a, b) in enumerate(zip([100, *g_widths], g_widths, strict=False)):
+        layers.append(nn.Linear(a, b))
+        if batch_norm and index:
+            layers.append(nn.BatchNorm1d(b))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
     generator = nn.Sequential(*layers, nn.Linear(g_widths[-1], 784), nn.Tanh())
     layers = []
     for a, b in zip([784, *d_widths], d_widths, strict=False):
-        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2, inplace=True), nn.Dropout(0.4)]
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2, inplace=True)]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
     return generator, nn.Sequential(*layers, nn.Linear(d_widths[-1], 1), nn.Sigmoid())
 
 
@@ -75,11 +82,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--g-widths", required=True)
     parser.add_argument("--d-widths", required=True)
+    parser.add_argument("--dropout", type=float, required=True)
+    parser.add_argument("--batch-norm", action="store_true")
     asked = parser.parse_args()
 
     torch.manual_seed(0)
     widths = [list(map(int, text.split(","))) for text in (asked.g_widths, asked.d_widths)]
-    generator, discriminator = build(*widths)
+    generator, discriminator = build(*widths, asked.dropout, asked.batch_norm)
     adversarial_loss = nn.BCELoss()
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))

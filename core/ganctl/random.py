@@ -90,4 +90,5 @@ def dropout_mask(like: Tensor, p: float) -> Tensor:
     words.random_(-(2**63), None)
     bits = words.view(torch.int16)[: total * width].view(total, *like.shape[1:])
     threshold = min(round(p * 65536), 65535) - 32768
-    return (_keep(bits, part, copies) >= threshold).to(like.dtype).mul_(1 / (1 - p))
+    kept = torch.empty_like(like, requires_grad=False)
+    return torch.ge(_keep(bits, part, copies), threshold, out=kept).mul_(1 / (1 - p))

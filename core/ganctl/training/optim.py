@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from ..interfaces import Phase, Progress
 
@@ -19,6 +20,15 @@ class AdamSettings:
     betas: tuple[float, float]
     eps: float
     schedule: Callable[[Progress], float]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What Adam remembers of one parameter, in the parameter's own memory layout."""
+
+    step: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
 
 
 class PlayerOptimizer:
@@ -34,12 +44,15 @@ class PlayerOptimizer:
         # Lazy phases add optimiser steps; Karras et al. 2020a (appendix B) keep the pace by
         # c = k / (k + 1): lr·c, β^c. Several lazy phases add up the same way.
         ratio = 1 / (1 + sum(1 / phase.every for phase in phases if phase.lazy))
-        self._lr, self._schedule = settings.lr * ratio, settings.schedule
-        beta1, beta2 = (beta**ratio for beta in settings.betas)
-        self.adam = torch.optim.Adam(
-            self.parameters, lr=self._lr, betas=(beta1, beta2), eps=settings.eps, fused=True
-        )
+        self._settings, self._lr = settings, settings.lr * ratio
+        self._beta1, self._beta2 = (beta**ratio for beta in settings.betas)
         device = self.parameters[0].device
+        self.moments = {
+            name: Moments(
+                torch.zeros((), device=device), torch.zeros_like(p), torch.zeros_like(p)
+            )
+            for name, p in self.named.items()
+        }
         self.skipped = torch.zeros((), device=device)
         self.streaks = {phase.name: torch.zeros((), device=device) for phase in phases}
 
@@ -48,17 +61,35 @@ class PlayerOptimizer:
         for parameter in self.parameters:
             parameter.requires_grad_(flag)
 
+    @torch.no_grad()
     def step(self, progress: Progress, phase: str) -> Tensor:
         """One update from a phase's gradients, which are dropped. Returns their norm."""
-        grads = [p.grad for p in self.parameters if p.grad is not None]
+        moved = [n for n, p in self.named.items() if p.grad is not None]
+        grads = [g for p in self.parameters if (g := p.grad) is not None]
         norm = torch.nn.utils.get_total_norm(grads, foreach=True)
         bad = norm.isfinite().logical_not().float()
         self.skipped += bad
         self.streaks[phase].add_(1).mul_(bad)
-        self.adam.param_groups[0]["lr"] = self._lr * self._schedule(progress)
-        # The fused kernels leave everything as it is when this is 1.
-        self.adam.found_inf = bad  # type: ignore[attr-defined]
-        self.adam.step()
+        moments = [self.moments[name] for name in moved]
+        # What `torch.optim.Adam.step` calls; going there directly spares small networks its
+        # bookkeeping.
+        adam(
+            [self.named[name] for name in moved],
+            grads,
+            [m.exp_avg for m in moments],
+            [m.exp_avg_sq for m in moments],
+            [],
+            [m.step for m in moments],
+            fused=True,
+            found_inf=bad,  # the kernel leaves everything as it is when this is 1
+            amsgrad=False,
+            beta1=self._beta1,
+            beta2=self._beta2,
+            lr=self._lr * self._settings.schedule(progress),
+            weight_decay=0.0,
+            eps=self._settings.eps,
+            maximize=False,
+        )
         for parameter in self.parameters:
             parameter.grad = None
         return norm
@@ -67,23 +98,12 @@ class PlayerOptimizer:
         """Adam's state by parameter name, for a checkpoint."""
         state = {"skipped": self.skipped}
         state |= {f"streak.{name}": streak for name, streak in self.streaks.items()}
-        for name, parameter in self.named.items():
-            for key, value in self.adam.state.get(parameter, {}).items():
-                state[f"{name}.{key}"] = value
+        for name, moments in self.moments.items():
+            state |= {f"{name}.{key}": value for key, value in vars(moments).items()}
         return state
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take back what `tensors()` gave."""
-        device = self.skipped.device
-        self.skipped.copy_(tensors["skipped"])
-        for name, streak in self.streaks.items():
-            streak.copy_(tensors[f"streak.{name}"])
-        for name, parameter in self.named.items():
-            if f"{name}.step" in tensors:
-                self.adam.state[parameter] = {
-                    "step": tensors[f"{name}.step"].clone().to(device),
-                    # In the parameter's own layout: the fused kernel reads memory in order.
-                    "exp_avg": torch.empty_like(parameter).copy_(tensors[f"{name}.exp_avg"]),
-                    "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"{name}.exp_avg_sq"]),
-                }
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
