@@ -110,7 +110,8 @@ def measure(
         ratio = b["images_per_second"] / a["images_per_second"]
         rounds.append({"plain": a, "ganctl": b, "ratio": ratio})
         print(
-            f"{network}, batch {batch}, round {number + 1}: plain {a['images_per_second']:,.0f} img/s, "
+            f"{network}, batch {batch}, round {number + 1}: "
+            f"plain {a['images_per_second']:,.0f} img/s, "
             f"ganctl {b['images_per_second']:,.0f} img/s, ratio {ratio:.2f}",
             flush=True,
         )

@@ -174,7 +174,8 @@ def train_notes() -> list[str]:
         "over the recipe.",
         "",
         "The environment variable `GANCTL_PLUGINS` restricts what is seen to the plugins or",
-        "distributions that it names, with commas between them.",
+        "distributions that it names, with commas between them. `GANCTL_TRACEBACK=1` shows where a",
+        "plugin failed.",
         "",
     ]
 

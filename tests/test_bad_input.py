@@ -51,7 +51,8 @@ def pictures(folder: Path, count: int, size: int = 8) -> None:
 
 COMMAND_LINES: list[Any] = [
     ("trian", r"^trian: no such command; did you mean 'train'\?$"),
-    ("--verison", r"^--verison: no such option"),
+    ("--verison", r"^--verison: no such option before a command; did you mean '--version'\?$"),
+    ("--arch", r"^--arch: no such option before a command; there are: --help, --version$"),
     ("train --arch mpl", r"no architecture named 'mpl'; did you mean 'mlp'\?"),
     ("train --arch digits", r"'digits' is not a plugin of kind architecture: it is of kind source"),
     ("train --source digit", r"no source named 'digit'; did you mean 'digits'\?"),
@@ -293,6 +294,9 @@ def test_a_run_folder_that_exists(ganctl: CLI, tiny: Tiny, trained: Path, what: 
     refused(result, r"^run: exists already; .*ganctl resume run$")
     assert contents(ganctl.folder) == before
     assert not [p.name for p in ganctl.folder.iterdir() if p.name != "run"]
+    result = ganctl.here("train", "--run", "run")  # before a set is prepared
+    refused(result, r"^run: exists already; .*ganctl resume run$")
+    assert contents(ganctl.folder) == before
 
 
 def cut_in_half(file: Path) -> None:

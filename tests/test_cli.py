@@ -165,7 +165,7 @@ def test_a_grid_is_one_picture(ganctl: CLI, trained: Path) -> None:
     assert result.stdout == "g/grid.png\n"
     assert ganctl.files() == ["g", "g/grid.png"]
     with Image.open(ganctl.folder / "g/grid.png") as picture:
-        assert picture.size == (3 * 28, 2 * 28)
+        assert picture.size == (3 * 58 - 2, 2 * 58 - 2)  # small pixels doubled, with seams
         pixels = np.asarray(picture)
     wanted = package.load(trained).generate(range(6)).grid(3)
     assert np.array_equal(pixels, np.asarray(wanted))
@@ -201,7 +201,7 @@ def test_pictures_and_grid_of_a_conditional_model_agree(ganctl: CLI, conditional
     for seed in (0, 7, 31, 32, 39):
         y, x = divmod(seed, 7)
         with Image.open(ganctl.folder / f"each/seed{seed:04d}.png") as picture:
-            cell = table[y * 28 : (y + 1) * 28, x * 28 : (x + 1) * 28]
+            cell = table[y * 58 : y * 58 + 56 : 2, x * 58 : x * 58 + 56 : 2]
             assert np.array_equal(np.asarray(picture), cell), seed
 
 
@@ -289,7 +289,7 @@ def test_plotting_goes_into_the_run_by_default(ganctl: CLI, trained: Path) -> No
 def test_describing_an_architecture_shows_options_and_layers(ganctl: CLI) -> None:
     text = done(ganctl.here("describe", "mlp", "--resolution", "8", "--channels", "1")).stdout
     assert text.startswith("mlp: The first GAN")
-    assert re.search(r"^  g_widths \(int,… \[≥ 1\]\) = \d+,\d+", text, re.M)
+    assert re.search(r"^  --arch\.g-widths \(int,… \[≥ 1\]\) = \d+,\d+", text, re.M)
     assert "arXiv:1406.2661" in text
     assert re.search(r"^ +output +Linear +[\d,]+ +0 +1x64 +float32$", text, re.M)
     assert re.search(r"^ +output +Linear +[\d,]+ +0 +1x1 +float32$", text, re.M)
@@ -329,6 +329,7 @@ def test_what_json_describes_can_be_relied_on(ganctl: CLI) -> None:
     options = {option["name"]: option for option in document["options"]}
     assert options["dropout"] == {
         "name": "dropout",
+        "flag": "--arch.dropout",
         "type": "float",
         "default": 0.4,
         "bounds": "≥ 0, < 1",
@@ -344,6 +345,7 @@ def test_every_command_helps(ganctl: CLI, command: str) -> None:
     assert f"ganctl {command}" in result.stdout
     assert result.stderr == ""
     assert ganctl.files() == []
+    assert ganctl.here(command, "-h").stdout == ganctl.here("help", command).stdout == result.stdout
 
 
 def test_every_command_is_in_the_help(ganctl: CLI) -> None:

@@ -108,6 +108,12 @@ class Grumpy(Hook[NoOptions], api=1):
         raise RuntimeError("I will not have it")
 '''
 
+
+def in_build(statement: str) -> str:
+    """The architecture with a statement of its own at the beginning of `build`."""
+    return ARCHITECTURE.replace("        shape =", f"        {statement}\n        shape =")
+
+
 SLOW = """\
 import os
 import time
@@ -132,12 +138,23 @@ class Project:
 PROJECTS = {
     "good": Project(ARCHITECTURE),
     "twin": Project(ARCHITECTURE, entry="mlp"),
-    "noisy": Project("print('hello from the import')\n" + ARCHITECTURE),
+    "noisy": Project(
+        "print('hello from the import')\n"
+        + ARCHITECTURE.replace(
+            "        shape =", "        print('hello from build')\n        shape ="
+        )
+    ),
+    "clumsy": Project(in_build("1 / 0")),
+    "undecided": Project(
+        ARCHITECTURE.replace("        return Recipe", "        1 / 0\n        return Recipe")
+    ),
+    "part": Project("", "MLP", module="ganctl_mlp", entry="mlp"),  # as the bundle has it
     "slow": Project(SLOW + ARCHITECTURE),
     "grumpy": Project(HOOK, "Grumpy", kind="hook"),
     "unimportable": Project("import no_such_requirement\n" + ARCHITECTURE),
     "nowhere": Project(ARCHITECTURE, module="no_such_module"),
     "nameless": Project(ARCHITECTURE, "Missing"),
+    "unpointed": Project(ARCHITECTURE, ""),
     "mistaken": Project(OBJECTIVE),
     "functional": Project("def Linear():\n    pass\n"),
     "futuristic": Project(ARCHITECTURE.replace("api=1", "api=99")),
@@ -162,7 +179,8 @@ BROKEN = {
 
 ALSO_BROKEN = {
     "functional": "ganctl_functional:Linear is not a subclass of ganctl.Architecture",
-    "undated": "plugin API",
+    "undated": "its class names no plugin API",
+    "unpointed": "its entry point names no class",
     "ungrammatical": "SyntaxError",
 }
 """More of them, which differ from the others in the message alone."""
@@ -205,7 +223,7 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
 
 def write(folder: Path, name: str) -> None:
     project = PROJECTS[name]
-    value = f"{project.module or f'ganctl_{name}'}:{project.attribute}"
+    value = f"{project.module or f'ganctl_{name}'}:{project.attribute}".removesuffix(":")
     text = PYPROJECT.format(
         name=f"ganctl-{name}", kind=project.kind, entry=project.entry or name, value=value
     )
@@ -343,7 +361,7 @@ def test_two_of_one_name_are_told_apart_by_their_distributions(
             assert part in result.stderr
     assert ganctl.files() == []
 
-    assert "z_dim" in ganctl("describe", "ganctl:mlp").stdout
+    assert "z-dim" in ganctl("describe", "ganctl:mlp").stdout
     result = ganctl("train", "--arch", "ganctl-twin:mlp", "--kimg", "0.2", "--run", "run")
     assert result.returncode == 0, result.stderr
     model = ganctl.folder / "run/checkpoints/000000.256/generator.safetensors"
@@ -372,6 +390,34 @@ def test_what_a_plugin_prints_does_not_spoil_json(ganctl: CLI, install: Install)
         assert result.returncode == 0, result.stderr
         json.loads(result.stdout)
         assert "hello from the import" in result.stderr
+        assert ("hello from build" in result.stderr) == (command[0] != "list-plugins")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clumsy", "undecided"])
+def test_a_plugin_that_raises_is_named_in_one_line(
+    ganctl: CLI, install: Install, name: str
+) -> None:
+    ganctl.env |= install(name)
+    result = ganctl("train", "--arch", name, "--kimg", "0.1")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        f"ganctl: error: architecture {name!r} (ganctl-{name} 1.2.3) failed: ZeroDivisionError"
+    )
+    assert "Traceback" not in result.stderr
+    ganctl.env["GANCTL_TRACEBACK"] = "1"
+    assert "1 / 0" in several(ganctl, ("train", "--arch", name))[0][2]
+
+
+@pytest.mark.slow
+def test_a_bundle_beside_a_part_of_it_offers_its_plugins_once(
+    ganctl: CLI, install: Install
+) -> None:
+    ganctl.env |= install("part")
+    rows = listed(ganctl)
+    assert rows["ganctl", "mlp"]["state"] == "found"
+    assert ("ganctl-part", "mlp") not in rows
+    assert ganctl("describe", "mlp").returncode == 0
 
 
 @pytest.mark.slow

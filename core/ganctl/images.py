@@ -23,8 +23,8 @@ class Images(np.ndarray[Any, np.dtype[np.uint8]]):
         return [to_pil(pixels) for pixels in np.asarray(self)]
 
     def grid(self, columns: int | None = None) -> Image:
-        """All of them in one picture, row by row; the columns default to a square."""
-        return to_pil(grid(np.asarray(self), columns))
+        """All of them in one picture with white seams; the columns default to a square."""
+        return to_pil(sample_grid(np.asarray(self), columns))
 
 
 def to_pil(pixels: np.ndarray[Any, Any]) -> Image:
@@ -48,7 +48,7 @@ def grid(
     return canvas[: canvas.shape[0] - gap, : canvas.shape[1] - gap]
 
 
-def sample_grid(images: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
+def sample_grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
     """A grid to look at: images under 64 pixels enlarged, their pixels kept sharp."""
     factor = max(1, 64 // max(images.shape[1:3]))
     return grid(images.repeat(factor, axis=1).repeat(factor, axis=2), columns, gap=2)

@@ -88,9 +88,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
         progress = Progress(*(header["training"][key] for key in ("step", "images", "total")))
     except (KeyError, TypeError):
         raise UserError(f"{file}: holds no generator (is it a training.safetensors?)") from None
-    architecture = _find_architecture(file, name, *offers).load()
+    entry = _find_architecture(file, name, *offers)
+    architecture = entry.load()
     options = load_options(architecture.options_class, values, f"{file}: {name}")
-    generator: Generator = architecture.build(options, spec)[0]  # type: ignore[attr-defined]
+    with entry.guard():
+        generator: Generator = architecture.build(options, spec)[0]  # type: ignore[attr-defined]
     try:
         generator.load_state_dict(tensors)
     except RuntimeError as error:

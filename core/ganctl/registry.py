@@ -13,6 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -64,17 +65,31 @@ class Entry:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # `--json` owns standard output
                 target: Any = importlib.import_module(module_name.strip())
+                if not attribute:
+                    raise TypeError(f"its entry point names no class: {self.value}:NAME")
                 for part in attribute.strip().split("."):
                     target = getattr(target, part)
                 self._check(target)
                 plugin: Plugin[Any] = target()
         except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise PluginError(
-                f"{self.label} does not load: {reason} "
+                f"{self.label} does not load: {_reason(error)} "
                 f"(to remove it: pip uninstall {self.distribution})"
             ) from error
         return plugin
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Within: the plugin's code runs; what it raises is a `PluginError` that names it."""
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        except (GanctlError, MemoryError):
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.label} failed: {_reason(error)} (GANCTL_TRACEBACK=1 shows where)"
+            ) from error
 
     def _check(self, target: Any) -> None:
         base = KINDS[self.kind]
@@ -82,6 +97,8 @@ class Entry:
             raise TypeError(f"{self.value} is not a subclass of ganctl.{base.__name__}")
         if target.api not in SUPPORTED:
             known = ", ".join(map(str, sorted(SUPPORTED)))
+            if target.api is None:
+                raise TypeError(f"its class names no plugin API: class …(…, api={max(SUPPORTED)})")
             raise TypeError(f"it was made for plugin API {target.api}; this ganctl has {known}")
         options.describe(target.options_class)
 
@@ -90,6 +107,7 @@ def entries(kind: str | None = None) -> list[Entry]:
     """All visible plugins, sorted by kind and name.
 
     `GANCTL_PLUGINS=a,b` restricts what is seen to those plugin or distribution names.
+    One class that two distributions offer (a bundle and a part of it) is one plugin.
     """
     wanted = os.environ.get("GANCTL_PLUGINS")
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
@@ -100,7 +118,8 @@ def entries(kind: str | None = None) -> list[Entry]:
         if (kind is None or entry.kind == kind)
         and (names is None or entry.name in names or entry.distribution in names)
     ]
-    return sorted(found, key=lambda e: (order.index(e.kind), e.name, e.distribution))
+    found.sort(key=lambda e: (order.index(e.kind), e.name, e.distribution))
+    return list({(e.kind, e.name, e.value): e for e in reversed(found)}.values())[::-1]
 
 
 def find(kind: str, name: str) -> Entry:
@@ -124,7 +143,8 @@ def find(kind: str, name: str) -> Entry:
         )
     if not available:
         raise UserError(
-            f"no {kind} named {name!r}: none is installed (`ganctl list-plugins` shows what is)"
+            f"no {kind} named {name!r}: none is installed; plugins come by pip, from packages "
+            "such as ganctl-mlp (`ganctl list-plugins` shows what is there)"
         )
     raise UserError(
         f"no {kind} named {name!r}" + options.did_you_mean(short, {e.name for e in available})
@@ -139,6 +159,10 @@ def duplicates(found: list[Entry]) -> set[tuple[str, str]]:
         key = (entry.kind, entry.name)
         (twice if key in seen else seen).add(key)
     return twice
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _installed() -> Iterator[Entry]:

@@ -207,12 +207,12 @@ def test_images_know_pil(tmp_path: Path, tiny: Any, channels: int, mode: str) ->
 
 
 def test_a_grid_goes_row_by_row_and_fills_up_with_white() -> None:
-    pictures = np.stack([np.full((2, 3, 1), value, np.uint8) for value in (10, 20, 30)])
+    pictures = np.stack([np.full((64, 70, 1), value, np.uint8) for value in (10, 20, 30)])
     table = np.asarray(pictures.view(Images).grid())
-    assert table.shape == (4, 6)
-    assert [table[0, 0], table[0, 3], table[2, 0], table[2, 3]] == [10, 20, 30, 255]
-    assert np.asarray(pictures.view(Images).grid(columns=3)).shape == (2, 9)
-    assert grid(pictures, 1).shape == (6, 3, 1)
+    assert table.shape == (130, 142)
+    assert [table[0, 0], table[0, 72], table[66, 0], table[66, 72]] == [10, 20, 30, 255]
+    assert np.asarray(pictures.view(Images).grid(columns=3)).shape == (64, 214)
+    assert grid(pictures, 1).shape == (192, 70, 1)
 
 
 def test_small_images_are_enlarged_to_be_looked_at_with_seams_between() -> None:

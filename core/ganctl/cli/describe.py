@@ -12,6 +12,7 @@ from ..options import describe as describe_options
 from ..plugin import Architecture, Plugin
 from ..registry import Entry, entries, find
 from ..spec import ImageSpec, parse_resolution
+from ..training.plan import TABLES
 from .parse import run_command
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def describe(
     if isinstance(plugin, Architecture):
         height, width = parse_resolution(resolution or str(plugin.resolution))
         spec = ImageSpec(height, width, channels, classes)
-        tables, networks = network_tables(plugin, plugin.options_class(), spec)
+        tables, networks = network_tables(entry, plugin, plugin.options_class(), spec)
     if as_json:
         from ..summary import totals
 
@@ -79,6 +80,7 @@ def _find(name: str, kind: str | None) -> Entry:
 
 
 def _document(entry: Entry, plugin: Plugin[Any]) -> dict[str, Any]:
+    tables = {kind: table for table, kind in TABLES.items()}
     return {
         "name": entry.name,
         "kind": entry.kind,
@@ -89,6 +91,7 @@ def _document(entry: Entry, plugin: Plugin[Any]) -> dict[str, Any]:
         "options": [
             {
                 "name": info.name,
+                "flag": f"--{tables[entry.kind]}.{info.flag}" if entry.kind in tables else None,
                 "type": info.type_text,
                 "default": list(info.default) if isinstance(info.default, tuple) else info.default,
                 "bounds": info.opt.bounds,
@@ -100,14 +103,14 @@ def _document(entry: Entry, plugin: Plugin[Any]) -> dict[str, Any]:
 
 
 def network_tables(
-    architecture: Architecture[Any], options: Any, spec: ImageSpec
+    entry: Entry, architecture: Architecture[Any], options: Any, spec: ImageSpec
 ) -> tuple[dict[str, list[Row]], dict[str, nn.Module]]:
     """Layer tables of both networks for one image; nothing is computed (meta tensors)."""
     import torch
 
     from ..summary import layer_table
 
-    with torch.device("meta"):
+    with entry.guard(), torch.device("meta"):
         generator, discriminator = architecture.build(options, spec)
         generator.eval()
         discriminator.eval()
@@ -155,5 +158,5 @@ def _print(document: dict[str, Any]) -> None:
         if isinstance(default, list):
             default = ",".join(map(str, default))
         bounds = f" [{option['bounds']}]" if option["bounds"] else ""
-        print(f"  {option['name']} ({option['type']}{bounds}) = {default}")
+        print(f"  {option['flag'] or option['name']} ({option['type']}{bounds}) = {default}")
         print(f"      {option['help']}")

@@ -64,7 +64,7 @@ def _row(entry: Entry, twice: set[tuple[str, str]], check: bool) -> dict[str, An
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     if not rows:
-        print("No plugins are installed.")
+        print("No plugins are installed. They come by pip, from packages such as ganctl-mlp.")
         return
     titles = {"name": "NAME", "kind": "KIND", "owner": "DISTRIBUTION", "state": "STATE"}
     for row in rows:

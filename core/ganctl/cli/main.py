@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from .. import __version__
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ganctl: {stopped}", file=sys.stderr)
         return stopped.exit_status
     except GanctlError as error:
+        if error.__cause__ is not None and os.environ.get("GANCTL_TRACEBACK"):
+            traceback.print_exception(error.__cause__)
         for line in str(error).splitlines():
             print(f"ganctl: error: {line}", file=sys.stderr)
         return error.exit_status
@@ -47,16 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if len(arguments) > 1 and arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
-    name, *rest = arguments
+    name, *rest = ("--help" if word == "-h" else word for word in arguments)
     if name == "--version":
         print(f"ganctl {__version__}")
         return 0
     if name not in COMMANDS:
-        what = "option" if name.startswith("-") else "command"
-        raise UserError(f"{name}: no such {what}{did_you_mean(name, COMMANDS)}")
+        if name.startswith("-"):
+            hint = did_you_mean(name, ("--help", "--version"))
+            raise UserError(f"{name}: no such option before a command{hint}")
+        raise UserError(f"{name}: no such command{did_you_mean(name, COMMANDS)}")
     module = importlib.import_module(f"ganctl.cli.{name.replace('-', '_')}")
     status: int = module.run(rest)
     sys.stdout.flush()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from ..errors import GanctlError, UserError
 from ..files import read_toml
-from ..options import did_you_mean
+from ..options import did_you_mean, load
 from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice, Plan, resolve
 from ..training.settings import Settings
 from .console import progress, say
@@ -107,8 +108,9 @@ def _recipe_objective(table: Mapping[str, Any]) -> str | None:
     try:
         choice = Choice.make("arch", {"name": table.get("name", DEFAULT_ARCHITECTURE)})
         side = choice.plugin.resolution
-        recipe = choice.plugin.recipe(choice.options, ImageSpec(side, side, 3), None)
-    except UserError:
+        with choice.entry.guard():
+            recipe = choice.plugin.recipe(choice.options, ImageSpec(side, side, 3), None)
+    except GanctlError:
         return None
     name: str = recipe.objective
     return name
@@ -134,8 +136,10 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> int:
     """Prepare the set if need be, create the run, train."""
-    from ..training.run import Run
+    from ..training.run import Run, refuse_existing
 
+    if (folder := load(Settings, core).run) is not None:
+        refuse_existing(Path(folder))  # before the work of preparing a set
     plan, dataset = plan_and_set(core, tables)
 
     def create() -> Run:
@@ -172,7 +176,8 @@ def train_run(
         say(f"run: {run.folder}")
         with progress("training", session.total, "images", session.images) as update:
             hooks.add("progress bar", TrainingBar(update))
-            picture = session.train(run)
+            with redirect_stdout(sys.stderr):  # whatever plugins print
+                picture = session.train(run)
     model = find_generator(run.folder)
     if as_json:
         print(json.dumps({"run": str(run.folder), "model": str(model), "picture": str(picture)}))
@@ -193,7 +198,10 @@ def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Pl
             raise UserError(f"{plan.data}: no such file or folder")
         say(f"preparing {plan.source.entry.name} as {plan.data}")
         source, options = plan.source.plugin, plan.source.options
-        with progress("preparing", source.count(options), "images") as advance:
+        with (
+            plan.source.entry.guard(),
+            progress("preparing", source.count(options), "images") as advance,
+        ):
             report = prepare(source, options, plan.spec, plan.data, advance)
         for key, reason in report.skipped[:20]:
             print(f"ganctl: warning: skipped {key}: {reason}", file=sys.stderr)
@@ -210,9 +218,8 @@ def show(plan: Plan, as_json: bool) -> int:
     from ..summary import training_bytes
     from .describe import network_tables, print_tables
 
-    tables, networks = network_tables(
-        plan.architecture.plugin, plan.architecture.options, plan.spec
-    )
+    choice = plan.architecture
+    tables, networks = network_tables(choice.entry, choice.plugin, choice.options, plan.spec)
     assert plan.settings.micro_batch is not None
     estimate = training_bytes(
         tables, networks, plan.settings.micro_batch, bool(plan.settings.ema_kimg)

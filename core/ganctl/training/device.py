@@ -31,9 +31,9 @@ def memory_errors() -> Iterator[None]:
     """Within: running out of memory is a `GanctlError` that says what to do."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, GanctlError) as error:
         text = str(error).lower()
-        if isinstance(error, RuntimeError) and not ("memory" in text and "alloc" in text):
+        if not isinstance(error, MemoryError) and not ("memory" in text and "alloc" in text):
             raise
         raise GanctlError(
             "out of memory: try a smaller --micro-batch, a smaller --resolution or smaller networks"

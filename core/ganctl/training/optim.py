@@ -48,9 +48,7 @@ class PlayerOptimizer:
         self._beta1, self._beta2 = (beta**ratio for beta in settings.betas)
         device = self.parameters[0].device
         self.moments = {
-            name: Moments(
-                torch.zeros((), device=device), torch.zeros_like(p), torch.zeros_like(p)
-            )
+            name: Moments(torch.zeros((), device=device), torch.zeros_like(p), torch.zeros_like(p))
             for name, p in self.named.items()
         }
         self.skipped = torch.zeros((), device=device)

@@ -96,7 +96,8 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
     if settings.data is None or "source" in tables:
         source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
     spec, data = _spec(settings, architecture.plugin, source)
-    recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
+    with architecture.entry.guard():
+        recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
     settings = _decide(settings, recipe)
     return Plan(
         settings=settings,
@@ -124,19 +125,20 @@ def _spec(
     else:
         assert source is not None
         plugin: Source[Any] = source.plugin
-        plugin.check(source.options)
-        if size is None:
-            own = plugin.resolution(source.options)
-            size = parse_resolution(own) if own else (architecture.resolution,) * 2
-        spec = ImageSpec(*size, plugin.channels(source.options))
-        if settings.cond:
-            labels = {item.label for item in plugin.items(source.options)} - {None}
-            spec = replace(spec, classes=len(labels))
-        path = (
-            Path(settings.data)
-            if settings.data is not None
-            else prepared_path(PREPARED, source.entry.name, plugin, source.options, spec)
-        )
+        with source.entry.guard():
+            plugin.check(source.options)
+            if size is None:
+                own = plugin.resolution(source.options)
+                size = parse_resolution(own) if own else (architecture.resolution,) * 2
+            spec = ImageSpec(*size, plugin.channels(source.options))
+            if settings.cond:
+                labels = {item.label for item in plugin.items(source.options)} - {None}
+                spec = replace(spec, classes=len(labels))
+            path = (
+                Path(settings.data)
+                if settings.data is not None
+                else prepared_path(PREPARED, source.entry.name, plugin, source.options, spec)
+            )
         if path.exists():
             spec = Dataset(path).spec  # only the set itself knows which labels were kept
     if settings.cond and not spec.classes:
@@ -173,8 +175,8 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
         ema_kimg=first(asked.ema_kimg, recipe.ema_kimg, 0.0),
         ema_rampup=first(asked.ema_rampup, recipe.ema_rampup, 0.0),
         log_every=first(asked.log_every, min(kimg / 200, 4.0)),
-        sample_every=first(asked.sample_every, min(kimg / 20, 200.0)),
-        checkpoint_every=first(asked.checkpoint_every, min(kimg / 10, 200.0)),
+        sample_every=first(asked.sample_every, min(max(kimg / 20, 1.0), 200.0)),
+        checkpoint_every=first(asked.checkpoint_every, min(max(kimg / 10, 5.0), 200.0)),
     )
     parse_schedule(decided.g_lr_schedule or "", "g_lr_schedule")
     parse_schedule(decided.d_lr_schedule or "", "d_lr_schedule")

@@ -52,11 +52,7 @@ class Run:
             (draft / "config.toml").write_bytes(tomli_w.dumps(config).encode())
             if folder:
                 target = Path(folder)
-                if target.exists() and (not target.is_dir() or any(target.iterdir())):
-                    raise UserError(
-                        f"{target}: exists already; choose another --run, "
-                        f"or continue it: ganctl resume {target}"
-                    )
+                refuse_existing(target)
                 draft.rename(target)
             else:
                 target = _rename_to_next(draft, parent, name)
@@ -100,6 +96,15 @@ class Run:
             raise GanctlError(
                 f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}"
             ) from None
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise `UserError` if there is something at `folder` already (an empty folder will do)."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"{folder}: exists already; choose another --run, "
+            f"or continue it: ganctl resume {folder}"
+        )
 
 
 def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:

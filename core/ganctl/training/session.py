@@ -273,13 +273,16 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
     """Networks, optimisers, average and phases of a plan, initialised from its seed."""
     settings = plan.settings
     random.seed_everything(random.derive(settings.seed, "init"))
-    networks = plan.architecture.plugin.build(plan.architecture.options, plan.spec)
+    with plan.architecture.entry.guard():
+        networks = plan.architecture.plugin.build(plan.architecture.options, plan.spec)
     generator, discriminator = (network.to(device).train() for network in networks)
     augmenter = None
     if plan.augment is not None:
-        augmenter = plan.augment.plugin.build(plan.augment.options, plan.spec).to(device)
+        with plan.augment.entry.guard():
+            augmenter = plan.augment.plugin.build(plan.augment.options, plan.spec).to(device)
     players = Players(generator, discriminator, augmenter)
-    phases = plan.objective.plugin.phases(players, plan.objective.options)
+    with plan.objective.entry.guard():
+        phases = plan.objective.plugin.phases(players, plan.objective.options)
     optimizers = {
         player: PlayerOptimizer(
             players[player],

@@ -24,7 +24,7 @@ class Settings:
         Opt("Images at a time: less memory, same result but for batch statistics.", ge=1),
     ] = None
     seed: Annotated[int, Opt("Every random draw of the run follows from it.", ge=0)] = 0
-    run: Annotated[str | None, Opt("Run folder to create [runs/NUMBER-ARCH-DATA].")] = None
+    run: Annotated[str | None, Opt("Run folder to create, else runs/NUMBER-ARCH-DATA.")] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], Opt("Where to train; auto takes a GPU if it can.")
     ] = "auto"
