@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 from .spec import ImageSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from .interfaces import Augmenter, Discriminator, Evaluator, Generator, Phase, Players
@@ -144,6 +146,15 @@ class Source(Plugin[O]):
     """Where pictures come from. Listing is lazy; nothing is decoded before `open`."""
 
     kind = "source"
+    curated: ClassVar[bool] = False
+    """A published set, kept whole: duplicates and blank pictures stay unless asked otherwise."""
+
+    def reads(self, path: Path) -> bool:
+        """Whether it takes this path as its option `path`: how `ganctl prepare PATH` finds it.
+
+        Looks at names and at most a few bytes; the path exists.
+        """
+        return False
 
     def check(self, options: O) -> None:
         """Raise `UserError` when the options cannot work. Touches no network."""
@@ -165,11 +176,15 @@ class Source(Plugin[O]):
         return None
 
     def items(self, options: O) -> Iterator[Item]:
-        """The pictures in a fixed order."""
+        """Everything that may be a picture, in a fixed order, the same at every call."""
         raise NotImplementedError
 
     def open(self, options: O, item: Item) -> bytes | np.ndarray[Any, Any]:
-        """An encoded image file, or uint8 pixels of shape (H, W) or (H, W, 3)."""
+        """An encoded image file, or uint8 pixels of shape (H, W), (H, W, 3) or (H, W, 4).
+
+        Called from several threads at once. Raises `Unreadable` for a picture that must be
+        left out, `UserError` when nothing more can be read.
+        """
         raise NotImplementedError
 
 
