@@ -183,7 +183,10 @@ def test_the_core_alone_and_then_with_the_mlp_gan(ganctl: CLI, tmp_path: Path) -
     apart.install(ROOT / "core")
 
     result = apart("ganctl list-plugins")
-    assert (result.returncode, result.stdout) == (0, "No plugins are installed.\n")
+    assert (result.returncode, result.stdout) == (
+        0,
+        "No plugins are installed. They come by pip, from packages such as ganctl-mlp.\n",
+    )
     result = apart("ganctl list-plugins --json")
     assert (result.returncode, result.stdout) == (0, "[]\n")
     result = apart("ganctl --help")
