@@ -23,6 +23,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from machine import machine
+
 HERE = Path(__file__).parent
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -146,7 +148,7 @@ def main() -> None:
         data = str(next((folder / "datasets").glob("*.zip")).resolve())
         report = {
             "work": f"MLP GAN 28x28, {source[1]}, whole loop, images per second",
-            "machine": f"{_processor()}, {asked.threads} threads",
+            "machine": machine(asked.threads),
             "python": platform.python_version(),
             "networks": NETWORKS,
             "rows": [
@@ -158,14 +160,6 @@ def main() -> None:
     print(json.dumps(report, indent=2))
     if asked.out:
         asked.out.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.machine()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,7 @@ from PIL import Image
 
 from ganctl.data.dataset import Dataset, DatasetWriter, is_image_name
 from ganctl.data.pixels import Pixels
-from ganctl.data.prepare import prepare, prepared_path
 from ganctl.errors import UserError
-from ganctl.plugin import Item, NoOptions, Source
 from ganctl.spec import ImageSpec
 
 RGB = ImageSpec(6, 8, 3)
@@ -318,73 +315,3 @@ def test_the_fingerprint_of_a_folder_changes_with_pictures_and_labels(tmp_path: 
     save(tmp_path / "b.png", 4, 4, value=200)
     seen.add(Dataset(tmp_path).fingerprint())
     assert len(seen) == 3
-
-
-class Drawer(Source[NoOptions], api=1):
-    """Pictures by key: their side, or bytes that are no picture."""
-
-    def __init__(self, drawn: dict[str, int | bytes]) -> None:
-        self.drawn = drawn
-
-    def items(self, options: NoOptions) -> Iterator[Item]:
-        for key in self.drawn:
-            yield Item(key=key, uri=key, label=key[0])
-
-    def open(self, options: NoOptions, item: Item) -> bytes | Pixels:
-        drawn = self.drawn[item.key]
-        return drawn if isinstance(drawn, bytes) else np.full((drawn, drawn, 3), drawn, np.uint8)
-
-
-def test_preparing_skips_what_cannot_be_read_and_says_so(tmp_path: Path) -> None:
-    source = Drawer({"a1": 10, "b1": b"hello", "a2": 20, "c1": b""})
-    told: list[int] = []
-    report = prepare(source, NoOptions(), ImageSpec(4, 4, 3), tmp_path / "set.zip", told.append)
-    assert report.kept == 2
-    assert [key for key, _ in report.skipped] == ["b1", "c1"]
-    assert told == [1, 2, 3, 4]
-    dataset = Dataset(tmp_path / "set.zip")
-    assert [int(dataset.read(i).mean()) for i in range(2)] == [10, 20]
-    assert dataset.spec == ImageSpec(4, 4, 3, 1, ("a",))
-
-
-def test_preparing_nothing_usable_writes_nothing(tmp_path: Path) -> None:
-    output = in_a_process(
-        tmp_path,
-        """
-        from pathlib import Path
-        from ganctl import Item, NoOptions, Source, UserError
-        from ganctl.data.prepare import prepare
-        from ganctl.spec import ImageSpec
-
-        class Texts(Source[NoOptions], api=1):
-            def __init__(self, count):
-                self.count = count
-
-            def items(self, options):
-                return (Item(key=f"a{i}", uri=f"a{i}") for i in range(self.count))
-
-            def open(self, options, item):
-                return b"hello"
-
-        for count in (2, 0):
-            try:
-                prepare(Texts(count), NoOptions(), ImageSpec(4, 4, 3), Path("set.zip"))
-            except UserError as error:
-                print(error)
-        """,
-    )
-    assert output == (
-        "no usable picture among 2: a0: not a picture file\nno usable picture among 0\n"
-    )
-    assert files(tmp_path) == []
-
-
-def test_a_prepared_set_is_named_after_all_that_it_depends_on(tmp_path: Path) -> None:
-    source, spec = Drawer({}), ImageSpec(4, 4, 3)
-    first = prepared_path(tmp_path, "drawer", source, NoOptions(), spec)
-    assert first == prepared_path(tmp_path, "drawer", source, NoOptions(), spec)
-    others = {
-        prepared_path(tmp_path, "drawer", source, NoOptions(), ImageSpec(4, 4, 1)),
-        prepared_path(tmp_path, "folder", source, NoOptions(), spec),
-    }
-    assert len({first, *others}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,31 @@ from contextlib import contextmanager
 def say(message: str) -> None:
     """A line for the person at the terminal."""
     print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Within: what C libraries write to standard error is dropped (libtiff has much to say).
+
+    Python's own `sys.stderr` goes on to where it went before.
+    """
+    try:
+        number = sys.stderr.fileno()
+        ours = open(os.dup(number), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    except (OSError, ValueError, AttributeError):  # no real standard error: nothing to quiet
+        yield
+        return
+    theirs, sys.stderr = sys.stderr, ours
+    theirs.flush()
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), number)
+    try:
+        yield
+    finally:
+        ours.flush()
+        os.dup2(ours.fileno(), number)
+        sys.stderr = theirs
+        ours.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..data.preparation import Preparation
 from ..errors import GanctlError, UserError
 from ..files import read_toml
 from ..options import did_you_mean, load
@@ -18,6 +19,7 @@ from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice
 from ..training.settings import Settings
 from .console import progress, say
 from .parse import Group, escape, first_pass, merge, run_command, with_options
+from .prepare import run_preparation
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -36,6 +38,7 @@ def run(argv: list[str]) -> int:
         if "source" in named:
             raise UserError("train: --data and --source: give one of them")
         tables.pop("source", None)
+        tables.pop("prepare", None)
     elif "source" in named:
         core.pop("data", None)
 
@@ -62,10 +65,10 @@ def run(argv: list[str]) -> int:
         ] = False,
     ) -> int:
         """Train a model. With no option: the MLP GAN on the embedded digits."""
-        for table in TABLES:
+        for table in (*TABLES, "prepare"):
             if given.get(table):
                 tables[table] = {**tables.get(table, {}), **given[table]}
-        if given.get("source"):
+        if given.get("source") or given.get("prepare"):
             core.pop("data", None)  # a set from the file was made of other pictures
         for name in ("lr", "betas", "lr_schedule"):
             if name in given[""]:  # for both players: goes before what the file says of each
@@ -80,6 +83,8 @@ def run(argv: list[str]) -> int:
 def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     """The run's own options, and those of the plugins that this command line names."""
     groups = [Group("", Settings, "Run")]
+    if "data" not in first_pass(argv, ["data"]):
+        groups.append(Group("prepare", Preparation, "Preparation of the pictures"))
     names: dict[str, Any] = {t: tables.get(t, {}).get("name", _DEFAULTS.get(t)) for t in TABLES}
     if names["objective"] is None and any(
         word.startswith(("--objective.", "--help")) for word in argv
@@ -120,7 +125,9 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The run's own options and the plugin tables of a TOML file."""
     core, tables = {}, {}
     for key, value in read_toml(file).items():
-        if key in TABLES:
+        if key == "prepare" and isinstance(value, dict):
+            tables[key] = dict(value)
+        elif key in TABLES:
             table = {"name": value} if isinstance(value, str) else value
             if not isinstance(table, dict) or not isinstance(table.get("name", ""), str):
                 raise UserError(
@@ -128,7 +135,9 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
                 )
             tables[key] = dict(table)
         elif isinstance(value, dict):
-            raise UserError(f"{file}: [{key}]: no such table{did_you_mean(key, TABLES)}")
+            raise UserError(
+                f"{file}: [{key}]: no such table{did_you_mean(key, [*TABLES, 'prepare'])}"
+            )
         else:
             core[key] = value
     return core, tables
@@ -190,23 +199,13 @@ def train_run(
 def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Plan, Dataset]:
     """The plan and its set, made from its source if it is not there yet."""
     from ..data.dataset import Dataset
-    from ..data.prepare import prepare
 
     plan = resolve(core, tables)
     if not plan.prepared:
         if plan.source is None:
             raise UserError(f"{plan.data}: no such file or folder")
         say(f"preparing {plan.source.entry.name} as {plan.data}")
-        source, options = plan.source.plugin, plan.source.options
-        with (
-            plan.source.entry.guard(),
-            progress("preparing", source.count(options), "images") as advance,
-        ):
-            report = prepare(source, options, plan.spec, plan.data, advance)
-        for key, reason in report.skipped[:20]:
-            print(f"ganctl: warning: skipped {key}: {reason}", file=sys.stderr)
-        if report.skipped:
-            say(f"kept {report.kept} pictures, skipped {len(report.skipped)} that cannot be read")
+        run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
         plan = resolve(core, tables)  # the set may have other labels than its source announced
     return plan, Dataset(plan.data)
 

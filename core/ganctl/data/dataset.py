@@ -15,16 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..errors import GanctlError, UserError
 from ..spec import ImageSpec
 from .pixels import FORMATS, MAX_FILE, Pixels, Unreadable, decode
+from .preparation import encode_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _LIST = "dataset.json"
+REPORT = "report.csv"
+"""In a prepared zip: what became of every file of the source."""
 MAX_CLASSES = 100_000
 """Labels are one-hot vectors: more than that is a mistake in the list."""
 
@@ -50,10 +53,23 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W) of all images together; as uint8, their product is their bytes."""
+        return len(self), self.spec.channels, self.spec.height, self.spec.width
+
     def read(self, index: int) -> Pixels:
         """Image `index` as uint8 (C, H, W). Raises `UserError` if it is not as the others."""
+        return self.decode(index, self.encoded(index))
+
+    def encoded(self, index: int) -> bytes:
+        """The file of image `index`. Raises `UserError`."""
+        return self._bytes(self.names[index])
+
+    def decode(self, index: int, data: bytes) -> Pixels:
+        """What `read` gives, of a file that has been read."""
         name = self.names[index]
-        pixels = self._decode(name, self.spec.channels)
+        pixels = self._decode(name, data, self.spec.channels)
         if pixels.shape[:2] != (self.spec.height, self.spec.width):
             height, width = pixels.shape[:2]
             raise UserError(
@@ -62,6 +78,20 @@ class Dataset:
                 f"--source folder --source.path {self.path}"
             )
         return np.array(pixels.transpose(2, 0, 1), order="C")
+
+    def check(self, index: int) -> None:
+        """Raise `UserError` if image `index` is not of the others' size: its header tells."""
+        from PIL import Image
+
+        size = self.spec.width, self.spec.height
+        try:
+            with self._open(self.names[index]) as file, Image.open(file, formats=FORMATS) as image:
+                turned = size[0] != size[1] and "exif" in image.info
+                if image.size == size and not turned:
+                    return
+        except Exception:  # damaged, or no picture: reading says so in a better way
+            pass
+        self.read(index)
 
     def fingerprint(self) -> str:
         """Changes when the pictures or labels do; reads names, sizes and checksums only."""
@@ -84,21 +114,22 @@ class Dataset:
             ]
         return sorted(name for name in names if is_image_name(name))
 
+    def _open(self, name: str) -> IO[bytes]:
+        return (self.path / name).open("rb") if self._zip is None else self._zip.open(name)
+
     def _bytes(self, name: str) -> bytes:
         try:
-            if self._zip is None:
-                return (self.path / name).read_bytes()
-            with self._zip.open(name) as member:
-                data = member.read(MAX_FILE + 1)  # the size it declares may be a lie
+            with self._open(name) as file:
+                data = file.read(MAX_FILE + 1)  # the size that a zip declares may be a lie
             if len(data) > MAX_FILE:
                 raise ValueError(f"over {MAX_FILE >> 20} MB")
             return data
         except Exception as error:  # damaged, encrypted, unknown compression, no permission …
             raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 
-    def _decode(self, name: str, channels: int) -> Pixels:
+    def _decode(self, name: str, data: bytes, channels: int) -> Pixels:
         try:
-            return decode(self._bytes(name), channels)
+            return decode(data, channels)
         except Unreadable as error:
             raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 
@@ -106,14 +137,13 @@ class Dataset:
         """Height, width, channels of one picture, the right way up."""
         from PIL import Image
 
+        data = self._bytes(name)
         try:
-            with Image.open(io.BytesIO(self._bytes(name)), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 channels = {"L": 1, "1": 1, "RGBA": 4}.get(image.mode, 3)
-        except UserError:
-            raise
         except Exception:
             raise UserError(f"{self.path}: cannot read {name}: not a picture file") from None
-        height, width, _ = self._decode(name, channels).shape
+        height, width, _ = self._decode(name, data, channels).shape
         return height, width, channels
 
     def _read_labels(self) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
@@ -149,24 +179,28 @@ class DatasetWriter:
         self._count = 0
 
     def __enter__(self) -> DatasetWriter:
-        with _naming(self.path):
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
         return self
 
-    def add(self, pixels: Pixels, label: str | None) -> None:
-        """One image, (H, W, C) uint8."""
-        from PIL import Image
+    def add(self, pixels: Pixels, label: str | None) -> str:
+        """One image, (H, W, C) uint8, as a PNG. Returns its name in the set."""
+        return self.add_encoded(encode_pixels(pixels), ".png", label)
 
-        name = f"{self._count // 1000:05d}/img{self._count:08d}.png"
-        buffer = io.BytesIO()
-        image = Image.fromarray(pixels[:, :, 0] if self.spec.channels == 1 else pixels)
-        image.save(buffer, "png", compress_level=1)
-        with _naming(self.path):
-            self._zip.writestr(zipfile.ZipInfo(name), buffer.getvalue())  # fixed date: same bytes
+    def add_encoded(self, data: bytes, suffix: str, label: str | None) -> str:
+        """One image file of the set's size. Returns its name in the set."""
+        name = f"{self._count // 1000:05d}/img{self._count:08d}{suffix}"
+        self.add_file(name, data)
         if label is not None:
             self._labels.append((name, label))
         self._count += 1
+        return name
+
+    def add_file(self, name: str, data: bytes) -> None:
+        """A file that is no image."""
+        with writing(self.path):
+            self._zip.writestr(zipfile.ZipInfo(name), data)  # fixed date: same bytes
 
     def __exit__(
         self,
@@ -176,7 +210,7 @@ class DatasetWriter:
     ) -> None:
         try:
             if error is None:
-                with _naming(self.path):
+                with writing(self.path):
                     self._finish()
         finally:
             with suppress(OSError):  # it writes a directory; on a full disk that fails too
@@ -222,7 +256,8 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Within: what the disk refuses is a `GanctlError` that names the set."""
     try:
         yield
     except OSError as error:

@@ -1,28 +1,45 @@
-"""An encoded picture, whatever it is, to uint8 pixels of one shape."""
+"""A picture of any kind, made right: upright, sRGB, 8 bits, in one of three modes."""
 
 from __future__ import annotations
 
 import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec import ImageSpec
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: a decompression bomb fits in 1 kB."""
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused before they are decoded: a decompression bomb fits in 1 kB.
+(Pillow warns from this size on: 256 MB of RGB.)"""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = (
+    *("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "GIF", "BMP", "DIB", "TIFF", "TGA", "ICO", "PPM"),
+    *("PCX", "QOI"),
+)
 """What is decoded. Others (EPS, for one) would hand a stranger's file to other programs."""
 
 MAX_FILE = 256 * 2**20
 """Bytes of the largest picture file that is read."""
 
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's mode for so many channels."""
+
+DRAFT_GAP = 3
+"""A JPEG may be decoded at a half, a quarter or an eighth of its size (libjpeg's own scaling) as
+long as so many pixels are left for each that is wanted: less than a level of difference."""
+
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+# Pillow warns of what it mends, and of sizes that are limited here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class Unreadable(Exception):
@@ -30,65 +47,118 @@ class Unreadable(Exception):
 
 
 def decode(data: bytes | Pixels, channels: int) -> Pixels:
-    """(H, W, channels) uint8: first frame, upright, alpha over white, 16 bits scaled to 8."""
-    from PIL import Image, ImageOps
+    """(H, W, channels) uint8 of an encoded picture, or of raw pixels. Raises `Unreadable`."""
+    image = make_right(open_picture(data), channels)
+    return np.asarray(image).reshape(image.height, image.width, channels)
 
+
+def open_picture(data: bytes | Pixels, max_pixels: int = MAX_PIXELS) -> Image:
+    """The picture with its size known and nothing decoded. Raises `Unreadable`."""
+    from PIL import Image
+
+    with _unreadable():
+        image: Image.Image
+        if isinstance(data, np.ndarray):
+            image = Image.fromarray(data)
+        else:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if image.width * image.height > max_pixels:
+            raise Unreadable(f"{image.width}x{image.height} is over {max_pixels:,} pixels")
+        return image
+
+
+def make_right(
+    image: Image, channels: int, background: str = "white", wanted: int | None = None
+) -> Image:
+    """The picture as L, RGB or RGBA: first frame, upright, sRGB, 16 bits scaled to 8.
+
+    Where alpha is not kept, it is composited over `background`. `wanted` is the larger side of
+    what the picture will be resized to: a huge JPEG is then decoded smaller. Raises `Unreadable`.
+    """
+    from PIL import Image, ImageColor, ImageOps
+
+    with _unreadable():
+        if wanted is not None and image.format == "JPEG":
+            image.draft(image.mode, (DRAFT_GAP * wanted, DRAFT_GAP * wanted))
+        image.load()  # verify() passes a JPEG cut in half, load() does not
+        image = _to_srgb(_to_8_bits(ImageOps.exif_transpose(image)))
+        if channels != 4 and image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            ground = Image.new("RGBA", rgba.size, ImageColor.getrgb(background))
+            image = Image.alpha_composite(ground, rgba)
+        mode = MODES[channels]
+        return image if image.mode == mode else image.convert(mode)
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Within: whatever Pillow's decoders raise, which is nearly everything, is `Unreadable`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is ours
-            image = (
-                Image.fromarray(data)
-                if isinstance(data, np.ndarray)
-                else Image.open(io.BytesIO(data), formats=FORMATS)
-            )
-            if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")
-            image.load()  # verify() passes a JPEG cut in half, load() does not
-            image = ImageOps.exif_transpose(image)
-            array = np.asarray(_to_mode(image, channels))
+        yield
     except Unreadable:
         raise
     except MemoryError:
         raise Unreadable("too large for this machine's memory") from None
-    except Exception as error:  # Pillow's decoders raise nearly everything
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "BytesIO" in reason:
             reason = "not a picture file"
         raise Unreadable(reason) from None
-    return array.reshape(array.shape[0], array.shape[1], channels)
 
 
-def fit(pixels: Pixels, spec: ImageSpec) -> Pixels:
-    """Centre crop to the aspect ratio of `spec`, then resize with Lanczos (antialiased)."""
+def _to_8_bits(image: Image) -> Image:
+    """16-bit and float pictures scaled; Pillow's convert() would clip them at 255."""
     from PIL import Image
 
-    height, width, channels = pixels.shape
-    if (height, width) == (spec.height, spec.width):
-        return pixels
-    scale = min(height / spec.height, width / spec.width)
-    crop_h, crop_w = spec.height * scale, spec.width * scale
-    top, left = (height - crop_h) / 2, (width - crop_w) / 2
-    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
-    resized = image.resize(
-        (spec.width, spec.height),
-        Image.Resampling.LANCZOS,
-        box=(left, top, left + crop_w, top + crop_h),
-    )
-    return np.asarray(resized).reshape(spec.height, spec.width, channels)
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image, dtype=np.float64)
+    low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
+    if image.mode == "F" and low >= 0 and high <= 255:
+        scale = 255.0 if high <= 1 else 1.0
+    elif low >= 0 and high <= 65535:
+        scale = 255 / 65535
+    else:  # 32 bits, or signed: no white is defined, so the picture's own range
+        values, scale = values - low, 255 / (high - low)
+    gray = Image.fromarray(np.nan_to_num(values * scale).round().clip(0, 255).astype(np.uint8))
+    if isinstance(hole := image.info.get("transparency"), int):  # a PNG's transparent level
+        gray.putalpha(Image.fromarray(np.where(values == hole, 0, 255).astype(np.uint8)))
+    return gray
 
 
-def _to_mode(image: Image, channels: int) -> Image:
-    from PIL import Image
+def _to_srgb(image: Image) -> Image:
+    """Colours through the embedded profile, where there is one that is not sRGB already."""
+    from PIL import ImageCms
 
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        # Pillow's convert() would clip 16-bit values at 255 instead of scaling them.
-        high = 65535.0 if image.mode.startswith("I") else 1.0
-        if image.mode == "F" and values.max(initial=0) > 1:
-            high = 255.0
-        image = Image.fromarray((values / high * 255).round().clip(0, 255).astype(np.uint8))
-    if channels != 4 and image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image if image.mode == mode else image.convert(mode)
+    profile = image.info.get("icc_profile", b"")
+    if image.mode == "P" and profile:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    transform = _transform(profile, image.mode) if profile or image.mode == "LAB" else None
+    if transform is None:
+        return image
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None
+    return converted
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> Any:
+    """From the profile to sRGB; None if it is sRGB, damaged, or does not fit the mode."""
+    from PIL import ImageCms
+
+    try:
+        if mode == "LAB":
+            given: Any = ImageCms.createProfile("LAB")
+        else:
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" in ImageCms.getProfileDescription(given).lower():
+                return None
+        return ImageCms.buildTransform(
+            given,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGBA" if mode == "RGBA" else "RGB",
+            flags=ImageCms.Flags.NOCACHE,  # the cache is not safe among threads
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None

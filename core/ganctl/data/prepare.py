@@ -1,44 +1,76 @@
-"""From a source's pictures, of any kind and size, to a prepared set."""
+"""From a source's pictures, of any kind and size, to a prepared set.
+
+The pictures are worked through in shards. A finished shard is a small zip in a work folder
+beside the set, so that a run which was killed goes on after the last of them; the set is put
+together from the shards in one pass, in the order of the source, and comes out the same bytes
+however often it was interrupted and however many threads there were.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import shutil
+import zipfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from .. import __version__
-from ..errors import UserError
+from ..errors import GanctlError, UserError
+from ..files import sync_folder, write_atomically
 from ..options import dump
-from ..plugin import Source
+from ..plugin import Item, Source
 from ..spec import ImageSpec
-from .dataset import DatasetWriter
-from .pixels import Unreadable, decode, fit
+from .cleaning import NearDuplicates
+from .dataset import REPORT, DatasetWriter, writing
+from .pixels import Unreadable
+from .preparation import Preparation, Prepared, prepare_picture
+
+SHARD = 256
+"""Pictures per shard: what a killed run may have to do again."""
+
+OUTCOMES = "outcomes.json"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """What became of the pictures: how many were kept, and (key, why) of the others."""
+    """What became of the pictures: images written, and how many were left out for which reason."""
 
-    kept: int
-    skipped: list[tuple[str, str]]
+    images: int = 0
+    kept: int = 0
+    enlarged: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    """An example for each reason."""
+
+    @property
+    def pictures(self) -> int:
+        return self.kept + self.left_out.total()
 
 
 def prepared_path(
-    folder: Path, name: str, source: Source[Any], options: Any, spec: ImageSpec
+    folder: Path,
+    name: str,
+    source: Source[Any],
+    options: Any,
+    spec: ImageSpec,
+    how: Preparation,
 ) -> Path:
     """Where the prepared set lies: the same pictures, options and size give the same name."""
-    identity = json.dumps(
-        [
-            __version__,
-            type(source).__module__,  # two distributions may offer one name
-            *(name, dump(options), spec.size, source.fingerprint(options)),
-        ],
-        sort_keys=True,
-    )
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:10]
+    text = _identity(name, source, options, spec, how, source.fingerprint(options))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return folder / f"{name.replace(':', '-')}-{spec.size}-{digest}.zip"
 
 
@@ -47,24 +79,223 @@ def prepare(
     options: Any,
     spec: ImageSpec,
     path: Path,
+    how: Preparation | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Report:
-    """Decode, crop, resize and store every picture; those that cannot be read are skipped.
+    """Make the set at `path`: every picture decoded, cleaned, framed and stored, or accounted for.
 
-    Raises `UserError` when none is left. `advance` is told how many are done.
+    `how` defaults to what the source wants. `advance` is told how many pictures are done. Raises
+    `UserError` when none is left or the set exists, `GanctlError` when the disk refuses or the
+    source changes meanwhile; what is done stays in the work folder, and the same call goes on
+    there.
     """
-    kept, skipped = 0, []
+    how = (how or Preparation()).decided(source, options)
+    refuse_existing(path)
+    work = path.with_name(f".{path.name}.work")
+    before = source.fingerprint(options)
+    identity = _identity("", source, options, spec, how, before)
+    with _claimed(work, path):
+        refuse_existing(path)  # another process may have finished it while this one waited
+        _begin(work, identity)
+        _work_through(source, options, spec, how, work, advance)
+        if source.fingerprint(options) != before:
+            raise GanctlError(
+                f"the pictures for {path} changed while they were prepared: run it again"
+            )
+        try:
+            with _going_on_later():
+                report = _assemble(work, path, spec, how)
+        except UserError:  # nothing to go on with
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+        return report
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise `UserError` if the set is there already."""
+    if path.exists():
+        raise UserError(f"{path}: exists already; remove it or choose another name")
+
+
+def _identity(
+    name: str,
+    source: Source[Any],
+    options: Any,
+    spec: ImageSpec,
+    how: Preparation,
+    fingerprint: str,
+) -> str:
+    module = type(source).__module__, type(source).__qualname__  # two may offer one name
+    facts = [__version__, *module, name, dump(options), spec.size, dump(how), fingerprint]
+    return json.dumps(facts, sort_keys=True)
+
+
+@contextmanager
+def _claimed(work: Path, path: Path) -> Iterator[None]:
+    """Within: the work folder is there, and no other process works in it."""
+    with writing(path):
+        work.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"{path}: another process is preparing this set") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(work: Path, identity: str) -> None:
+    """Keep the shards of an earlier, interrupted call if they are of the same work."""
+    file = work / "identity.json"
+    with suppress(OSError):
+        if file.read_text(encoding="utf-8") == identity:
+            return
+    for shard in work.glob("*.zip"):
+        shard.unlink()
+    write_atomically(file, identity.encode())
+
+
+def _work_through(
+    source: Source[Any],
+    options: Any,
+    spec: ImageSpec,
+    how: Preparation,
+    work: Path,
+    advance: Callable[[int], None],
+) -> None:
+    """Write the shards that are not there yet, each while the next one is being computed."""
+
+    def one(item: Item) -> tuple[Item, Prepared]:
+        try:
+            data = source.open(options, item)
+        except Unreadable as error:
+            return item, Prepared(why=f"unreadable: {error}")
+        return item, prepare_picture(data, how, spec)
+
+    def finish(file: Path, count: int, futures: list[Future[tuple[Item, Prepared]]]) -> int:
+        outcomes = []
+        for future in futures:
+            outcomes.append(future.result())
+            advance(done + len(outcomes))
+        if outcomes:
+            with _going_on_later():
+                _write_shard(file, outcomes)
+        return done + count
+
+    done = 0
+    pool = ThreadPoolExecutor(os.cpu_count())
+    waiting: deque[tuple[Path, int, list[Future[tuple[Item, Prepared]]]]] = deque()
+    try:
+        for number, items in enumerate(_batches(source.items(options), SHARD)):
+            file = work / f"{number:06d}.zip"
+            todo = [] if file.exists() else items
+            waiting.append((file, len(items), [pool.submit(one, item) for item in todo]))
+            if len(waiting) > 1:
+                done = finish(*waiting.popleft())
+        while waiting:
+            done = finish(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _write_shard(file: Path, outcomes: list[tuple[Item, Prepared]]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        records = []
+        for index, (item, outcome) in enumerate(outcomes):
+            names = [f"{index}.{number}" for number in range(len(outcome.images))]
+            for name, data in zip(names, outcome.images, strict=True):
+                archive.writestr(zipfile.ZipInfo(name), data)
+            facts = asdict(outcome) | {"images": names}
+            records.append({"key": item.key, "label": item.label, **facts})
+        archive.writestr(zipfile.ZipInfo(OUTCOMES), json.dumps(records))
+    write_atomically(file, buffer.getvalue())
+    sync_folder(file.parent)
+
+
+def _assemble(work: Path, path: Path, spec: ImageSpec, how: Preparation) -> Report:
+    """The set from its shards: duplicates are found here, where the order is known."""
+    report, seen = Report(), dict[str, str]()
+    near = NearDuplicates(-1 if how.near_duplicates is None else how.near_duplicates)
+    table = io.StringIO(newline="")
+    rows = csv.writer(table)
+    rows.writerow(["file", "kept", "why", "images", "label", "width", "height"])
+    suffix = ".jpg" if how.format == "jpeg" else ".png"
     with DatasetWriter(path, spec) as writer:
-        for count, item in enumerate(source.items(options), start=1):
-            try:
-                pixels = decode(source.open(options, item), spec.channels)
-            except Unreadable as error:
-                skipped.append((item.key, str(error)))
-            else:
-                writer.add(fit(pixels, spec), item.label)
-                kept += 1
-            advance(count)
-        if not kept:
-            why = f": {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise UserError(f"no usable picture among {len(skipped)}{why}")
-    return Report(kept, skipped)
+        for file in sorted(work.glob("*.zip")):
+            with zipfile.ZipFile(file) as shard:
+                for record in json.loads(shard.read(OUTCOMES)):
+                    key, label = record["key"], record["label"]
+                    if how.discs == "label":
+                        label = "disc" if record["disc"] else "square"
+                    why = record["why"] or _duplicate(record, how, seen, near)
+                    names = []
+                    if not why:
+                        names = [
+                            writer.add_encoded(shard.read(name), suffix, label)
+                            for name in record["images"]
+                        ]
+                        report.kept += 1
+                        report.images += len(names)
+                        report.labels[label or ""] += len(names)
+                        report.enlarged += (
+                            record["width"] < spec.width or record["height"] < spec.height
+                        )
+                    else:
+                        reason = _kind(why)
+                        report.left_out[reason] += 1
+                        report.first.setdefault(reason, key)
+                    size = (record["width"] or "", record["height"] or "")
+                    kept = "no" if why else "yes"
+                    rows.writerow([key, kept, why, " ".join(names), label or "", *size])
+        if not report.kept:
+            example = next(iter(report.first.items()), None)
+            why = "" if example is None else f", for example {shown(example[1])}: {example[0]}"
+            raise UserError(f"no usable picture among {report.pictures}{why}")
+        writer.add_file(REPORT, table.getvalue().encode("utf-8", "backslashreplace"))
+    return report
+
+
+def _duplicate(
+    record: dict[str, Any], how: Preparation, seen: dict[str, str], near: NearDuplicates
+) -> str:
+    """Which earlier picture this one repeats, as a reason; remembers it otherwise."""
+    if how.duplicates == "drop":
+        if earlier := seen.get(record["sha256"]):
+            return f"duplicate: the same file as {earlier}"
+        seen[record["sha256"]] = record["key"]
+    if record["hash"] is not None:
+        if earlier := near.find(record["hash"]):
+            return f"near duplicate: looks like {earlier}"
+        near.add(record["hash"], record["key"])
+    return ""
+
+
+def _kind(why: str) -> str:
+    """What reasons have in common, to be counted."""
+    return why.partition(":")[0]
+
+
+def shown(name: str) -> str:
+    """A file name as one line can hold it."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+@contextmanager
+def _going_on_later() -> Iterator[None]:
+    """Within: a disk that refuses is reported with what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except GanctlError as error:
+        raise GanctlError(f"{error}; what is done is kept: make room and run it again") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.dataset import Dataset
+from ..data.preparation import Preparation
 from ..data.prepare import prepared_path
 from ..errors import UserError
 from ..options import dump, load
@@ -60,6 +61,7 @@ class Plan:
     objective: Choice
     augment: Choice | None
     source: Choice | None
+    preparation: Preparation | None
     data: Path
     spec: ImageSpec
     recipe: Recipe
@@ -83,19 +85,29 @@ class Plan:
             choice: Choice | None = getattr(self, table)
             if choice is not None:
                 values["arch" if table == "architecture" else table] = choice.config()
+        if self.preparation is not None:
+            values["prepare"] = {k: v for k, v in dump(self.preparation).items() if v is not None}
         if self.augment is None:
             values["augment"] = {"name": "none"}  # the recipe may name one
         return values
 
 
 def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Plan:
-    """Decide everything. `core` are the run's own options, `tables` those of the plugins."""
+    """Decide everything. `core` are the run's own options, `tables` those of the plugins and
+    of the preparation."""
     settings = load(Settings, core)
     architecture = Choice.make("arch", tables.get("arch", {}), DEFAULT_ARCHITECTURE)
     source = None
     if settings.data is None or "source" in tables:
         source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
-    spec, data = _spec(settings, architecture.plugin, source)
+    preparation = None
+    if source is not None:
+        how = load(Preparation, tables.get("prepare", {}), "prepare")
+        with source.entry.guard():
+            preparation = how.decided(source.plugin, source.options)
+    elif tables.get("prepare"):
+        raise UserError("prepare: --data is prepared already; these options go with --source")
+    spec, data = _spec(settings, architecture.plugin, source, preparation)
     with architecture.entry.guard():
         recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
     settings = _decide(settings, recipe)
@@ -105,6 +117,7 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
         objective=_objective(recipe, tables),
         augment=_augment(recipe, tables),
         source=source,
+        preparation=preparation,
         data=data,
         spec=spec,
         recipe=recipe,
@@ -112,7 +125,10 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
 
 
 def _spec(
-    settings: Settings, architecture: Architecture[Any], source: Choice | None
+    settings: Settings,
+    architecture: Architecture[Any],
+    source: Choice | None,
+    preparation: Preparation | None,
 ) -> tuple[ImageSpec, Path]:
     size = parse_resolution(settings.resolution) if settings.resolution else None
     if settings.data is not None and (source is None or Path(settings.data).exists()):
@@ -124,26 +140,35 @@ def _spec(
             )
     else:
         assert source is not None
+        assert preparation is not None
         plugin: Source[Any] = source.plugin
         with source.entry.guard():
             plugin.check(source.options)
             if size is None:
                 own = plugin.resolution(source.options)
                 size = parse_resolution(own) if own else (architecture.resolution,) * 2
-            spec = ImageSpec(*size, plugin.channels(source.options))
+            spec = ImageSpec(*size, preparation.channel_count)
             if settings.cond:
-                labels = {item.label for item in plugin.items(source.options)} - {None}
-                spec = replace(spec, classes=len(labels))
+                spec = replace(spec, classes=_count_classes(source, preparation))
             path = (
                 Path(settings.data)
                 if settings.data is not None
-                else prepared_path(PREPARED, source.entry.name, plugin, source.options, spec)
+                else prepared_path(
+                    PREPARED, source.entry.name, plugin, source.options, spec, preparation
+                )
             )
         if path.exists():
             spec = Dataset(path).spec  # only the set itself knows which labels were kept
     if settings.cond and not spec.classes:
         raise UserError(f"cond: {path if source is None else source.entry.name} has no labels")
     return (spec if settings.cond else replace(spec, classes=0, class_names=())), path
+
+
+def _count_classes(source: Choice, preparation: Preparation) -> int:
+    """As far as it can be told before anything is decoded."""
+    if preparation.discs == "label":
+        return 2
+    return len({item.label for item in source.plugin.items(source.options)} - {None})
 
 
 def _decide(asked: Settings, recipe: Recipe) -> Settings:
