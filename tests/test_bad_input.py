@@ -429,7 +429,7 @@ def test_resuming_with_another_recipe_than_before(
     config.write_text(config.read_text().replace(old, new))
     before = contents(ganctl.folder)
     result = ganctl.here("resume", "run", "--kimg", "3")
-    refused(result, r"config\.toml: (seed|batch) is \d+ now, .* only kimg and device may change$")
+    refused(result, r"config\.toml: (seed|batch) is \d+ now, .* only kimg, device and cache may change$")
     assert contents(ganctl.folder) == before
 
 

@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from ganctl.data import loader as loader_module
+from ganctl.data.cache import Place
 from ganctl.data.dataset import Dataset, DatasetWriter
-from ganctl.data.loader import Loader
+from ganctl.data.loader import AHEAD, Loader
+from ganctl.errors import UserError
 from ganctl.spec import ImageSpec
 
 COUNT = 11
 CPU = torch.device("cpu")
+CACHES: list[Place] = ["none", "memory", "disk", "device"]
 
 
 @pytest.fixture
@@ -81,19 +84,122 @@ def test_labels_are_the_one_hot_classes_of_their_pictures(dataset: Dataset) -> N
         assert labels.argmax(dim=1).tolist() == (images[:, 0, 0, 0] % 3).tolist()
 
 
-def test_a_set_too_large_for_memory_gives_the_same_batches(
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("cache", ["none", "disk", "device", "auto"])
+def test_batches_do_not_depend_on_where_images_are_kept(
+    dataset: Dataset, cache: Place, mirror: bool
+) -> None:
+    kept = Loader(dataset, 4, 0, CPU, conditional=True, cache="memory", mirror=mirror)
+    other = Loader(dataset, 4, 0, CPU, conditional=True, cache=cache, mirror=mirror)
+    for step in (0, 1, 2, 3, 4, 5, 12, 11, 11, 2):  # in order, then as after a resume
+        assert all(torch.equal(a, b) for a, b in zip(kept(step), other(step), strict=True))
+    rows = torch.arange(COUNT)
+    assert torch.equal(kept.gather(rows), other.gather(rows))
+
+
+def test_a_batch_may_be_changed_by_who_gets_it(dataset: Dataset) -> None:
+    for cache in CACHES:
+        loader = Loader(dataset, COUNT, 0, CPU, cache=cache)
+        loader(0)[0].zero_()
+        assert sorted(shown(loader, range(1))) == list(range(COUNT)), cache
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_reading_ahead_tells_how_far_it_is(dataset: Dataset, cache: Place) -> None:
+    told: list[int] = []
+    Loader(dataset, 4, 0, CPU, advance=told.append, cache=cache)
+    assert told == list(range(1, COUNT + 1))
+
+
+def test_what_is_decoded_ahead_is_bounded(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = Loader(dataset, 4, 0, CPU, conditional=True)
-    told: list[int] = []
-    monkeypatch.setattr(loader_module, "MEMORY_SHARE", 0.0)
-    read = Loader(dataset, 4, 0, CPU, conditional=True, advance=told.append)
-    assert told == []  # nothing was read ahead
-    for step in range(6):
-        assert all(torch.equal(a, b) for a, b in zip(kept(step), read(step), strict=True))
+    loader = Loader(dataset, 2, 0, CPU, cache="none")
+    read: list[int] = []
+    monkeypatch.setattr(
+        dataset, "read", lambda index: read.append(index) or Dataset.read(dataset, index)
+    )
+    for step in range(20):
+        loader(step)
+        assert len(read) <= 2 * (step + 1 + AHEAD)
 
 
-def test_reading_ahead_tells_how_far_it_is(dataset: Dataset) -> None:
-    told: list[int] = []
-    Loader(dataset, 4, 0, CPU, advance=told.append)
-    assert told == list(range(1, COUNT + 1))
+def test_a_picture_that_breaks_later_is_named_when_its_turn_comes(tmp_path: Path) -> None:
+    for index in range(4):
+        Image.new("L", (3, 2), index).save(tmp_path / f"{index}.png")
+    loader = Loader(Dataset(tmp_path), 2, 0, CPU, cache="none")
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot read 2\.png"):
+        shown(loader, range(2))
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_sets_of_mixed_sizes_are_refused_with_the_file_named(tmp_path: Path, cache: Place) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for index, size in enumerate([(4, 4), (4, 4), (4, 5), (4, 4)]):
+        Image.new("RGB", size).save(folder / f"{index}.png")
+    with pytest.raises(UserError, match=r"2\.png is 5x4 but 0\.png is 4x4"):
+        Loader(Dataset(folder), 2, 0, CPU, cache=cache)
+    assert not list(tmp_path.rglob("*.u8"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_sizes_are_those_of_the_pictures_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (4, 6)).save(tmp_path / "b.jpg", exif=exif)
+    assert Loader(Dataset(tmp_path), 2, 0, CPU, cache="none")(0)[0].shape == (2, 3, 4, 6)
+    Image.new("RGB", (6, 4)).save(tmp_path / "c.jpg", exif=exif)
+    with pytest.raises(UserError, match=r"c\.jpg is 6x4 but a\.jpg is 4x6"):
+        Loader(Dataset(tmp_path), 2, 0, CPU, cache="none")
+
+
+@pytest.fixture
+def leaning(tmp_path: Path) -> Dataset:
+    """Picture i is 10·i on the left and 10·i + 1 on the right, of class i modulo 3."""
+    with DatasetWriter(tmp_path / "set.zip", ImageSpec(1, 2, 1)) as writer:
+        for index in range(COUNT):
+            pixels = np.array([[[10 * index], [10 * index + 1]]], np.uint8)
+            writer.add(pixels, str(index % 3))
+    return Dataset(tmp_path / "set.zip")
+
+
+@pytest.mark.parametrize("batch", [1, 4, 2 * COUNT])
+def test_mirror_shows_every_image_in_both_directions_once_per_epoch(
+    leaning: Dataset, batch: int
+) -> None:
+    loader = Loader(leaning, batch, 0, CPU, mirror=True)
+    row = [
+        tuple(image.flatten().tolist()) for step in range(4 * COUNT) for image in loader(step)[0]
+    ]
+    wanted = sorted(p for i in range(COUNT) for p in ((10 * i, 10 * i + 1), (10 * i + 1, 10 * i)))
+    for epoch in range(len(row) // (2 * COUNT)):
+        part = row[2 * COUNT * epoch : 2 * COUNT * (epoch + 1)]
+        assert sorted(part) == wanted
+        flips = [left > right for left, right in part]
+        assert flips != sorted(flips)  # mixed, not one half after the other
+
+
+def test_mirrored_images_keep_their_labels(leaning: Dataset) -> None:
+    loader = Loader(leaning, 4, 0, CPU, conditional=True, mirror=True)
+    for step in range(12):
+        images, labels = loader(step)
+        assert labels is not None
+        assert labels.argmax(dim=1).tolist() == (images[:, 0, 0, 0] // 10 % 3).tolist()
+
+
+def test_a_mirrored_order_is_a_function_of_seed_and_step(leaning: Dataset) -> None:
+    one, other = (Loader(leaning, 4, 0, CPU, mirror=True) for _ in range(2))
+    forwards = [one(step)[0] for step in range(9)]
+    for step in (8, 2, 5, 0):
+        assert torch.equal(other(step)[0], forwards[step])
+    different = Loader(leaning, 4, 1, CPU, mirror=True)
+    assert not all(torch.equal(different(step)[0], forwards[step]) for step in range(9))
+
+
+def test_gathering_counts_the_mirrored_images_after_the_others(leaning: Dataset) -> None:
+    loader = Loader(leaning, 4, 0, CPU, mirror=True)
+    shown = loader.gather(torch.tensor([3, COUNT + 3]))
+    assert shown.flatten().tolist() == [30, 31, 31, 30]

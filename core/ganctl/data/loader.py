@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..random import derive
+from .cache import Place, choose, open_images
 from .dataset import Dataset
 
-MEMORY_SHARE = 0.5
-"""A set that takes up to this share of the free memory is kept there, as uint8."""
+AHEAD = 2
+"""Batches that are read in the background, where reading takes time."""
 
 
 class Loader:
     """Step s takes positions s·B … s·B+B−1 of an endless row of shuffled epochs.
 
     Nothing about the order has to be saved, and batches run across the ends of epochs, so
-    that every image is shown equally often whatever the batch size.
+    that every image is shown equally often whatever the batch size. With `mirror` an epoch
+    has two rows for each of the N images: row N + i is image i, flipped left to right.
     """
 
     def __init__(
@@ -31,59 +33,79 @@ class Loader:
         device: torch.device,
         conditional: bool = False,
         advance: Callable[[int], None] = lambda count: None,
+        *,
+        cache: Literal["auto"] | Place = "auto",
+        mirror: bool = False,
     ) -> None:
+        """`advance` is told how many pictures are read. Raises `UserError` if they cannot be, or
+        are not of one size, and `GanctlError` if the cache has no room for them."""
         self.dataset, self.batch, self.seed, self.device = dataset, batch, seed, device
+        self.mirror = mirror
+        self.cache: Place = choose(dataset, device) if cache == "auto" else cache
         self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
         self._labels = None
         if conditional and dataset.labels is not None:
             eye = torch.eye(dataset.spec.classes, device=device)
             self._labels = eye[torch.from_numpy(dataset.labels).to(device)]
-        self._images = self._cache(advance) if _fits_memory(dataset) else None
+        self._images = open_images(dataset, self.cache, device, advance)
+        self._ahead: dict[int, tuple[Tensor, Future[Tensor]]] = {}
+        self._pool = ThreadPoolExecutor(AHEAD) if self._images.slow else None
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor | None]:
         """(N, C, H, W) uint8 and (N, classes) one-hot float32 or None, on the device."""
-        rows = self._rows(step * self.batch, (step + 1) * self.batch)
-        images = self.gather(rows).to(self.device, non_blocking=True)
-        labels = None if self._labels is None else self._labels[rows.to(self.device)]
+        rows, images = self._take(step)
+        images = self._flip(images.to(self.device, non_blocking=True), rows)
+        labels = None
+        if self._labels is not None:
+            labels = self._labels[self._indices(rows).to(self.device)]
         return images, labels
 
     def gather(self, rows: Tensor) -> Tensor:
         """The images of these rows, (N, C, H, W) uint8 on the CPU."""
-        if self._images is not None:
-            return self._images[rows]
-        return torch.stack([torch.from_numpy(self.dataset.read(int(i))) for i in rows])
+        return self._flip(self._images.gather(self._indices(rows)).cpu(), rows)
 
-    def _rows(self, start: int, stop: int) -> Tensor:
-        length = len(self.dataset)
+    def _take(self, step: int) -> tuple[Tensor, Tensor]:
+        """The rows of a step and their images, not flipped yet."""
+        if self._pool is None:
+            rows = self._rows(step)
+            return rows, self._images.gather(self._indices(rows))
+        wanted = range(step, step + AHEAD + 1)
+        for other in self._ahead.keys() - wanted:
+            self._ahead.pop(other)[1].cancel()
+        for other in wanted:
+            if other not in self._ahead:
+                rows = self._rows(other)
+                future = self._pool.submit(self._images.gather, self._indices(rows))
+                self._ahead[other] = rows, future
+        rows, future = self._ahead.pop(step)
+        return rows, future.result()
+
+    def _indices(self, rows: Tensor) -> Tensor:
+        return rows % len(self.dataset) if self.mirror else rows
+
+    def _flip(self, images: Tensor, rows: Tensor) -> Tensor:
+        if not self.mirror:
+            return images
+        flipped = (rows >= len(self.dataset)).to(images.device).view(-1, 1, 1, 1)
+        return torch.where(flipped, images.flip(3), images)
+
+    def _rows(self, step: int) -> Tensor:
+        start, stop = step * self.batch, (step + 1) * self.batch
         parts = []
         while start < stop:
-            epoch, offset = divmod(start, length)
+            epoch, offset = divmod(start, self._length)
             part = self._epoch(epoch)[offset : offset + stop - start]
             parts.append(part)
             start += len(part)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    @property
+    def _length(self) -> int:
+        """Rows of an epoch."""
+        return len(self.dataset) * (2 if self.mirror else 1)
+
     def _epoch(self, epoch: int) -> Tensor:
         if self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-            self._order = epoch, torch.randperm(len(self.dataset), generator=generator)
+            self._order = epoch, torch.randperm(self._length, generator=generator)
         return self._order[1]
-
-    def _cache(self, advance: Callable[[int], None]) -> Tensor:
-        spec, length = self.dataset.spec, len(self.dataset)
-        images = torch.empty(length, spec.channels, spec.height, spec.width, dtype=torch.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for index, pixels in enumerate(pool.map(self.dataset.read, range(length))):
-                images[index] = torch.from_numpy(pixels)
-                advance(index + 1)
-        return images
-
-
-def _fits_memory(dataset: Dataset) -> bool:
-    spec = dataset.spec
-    wanted = len(dataset) * spec.channels * spec.height * spec.width
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not every system tells
-        free = 4 << 30
-    return wanted <= free * MEMORY_SHARE

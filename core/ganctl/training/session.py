@@ -56,7 +56,14 @@ class Session:
         self._fingerprint = dataset.fingerprint()
         self.state, self.phases = build(plan, self.device)
         self._loader = Loader(
-            dataset, _given(settings.batch), settings.seed, self.device, settings.cond, advance
+            dataset,
+            _given(settings.batch),
+            settings.seed,
+            self.device,
+            settings.cond,
+            advance,
+            cache=settings.cache,
+            mirror=settings.mirror,
         )
         self._tally = Tally()
         self._stop = False
@@ -82,10 +89,11 @@ class Session:
                 file=sys.stderr,
             )
         for name, value in self._identity().items():
-            if header[name] != value:
+            before = header.get(name, False)  # a run older than the setting did without it
+            if before != value:
                 raise UserError(
                     f"config.toml: {name} is {value} now, but the run was trained with "
-                    f"{header[name]}: only kimg and device may change"
+                    f"{before}: only kimg, device and cache may change"
                 )
         self.state.load(generator, training, header["step"])
         self._seconds = header["seconds"]
@@ -215,6 +223,7 @@ class Session:
         return {
             "batch": self._loader.batch,
             "seed": self.plan.settings.seed,
+            "mirror": self.plan.settings.mirror,
             "objective": self.plan.objective.config(),
             "ema_kimg": self.plan.settings.ema_kimg,
         }

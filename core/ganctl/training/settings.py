@@ -16,6 +16,11 @@ class Settings:
     resolution: Annotated[
         str | None, Opt("Size of the images: 64, or 96x128 (height x width).")
     ] = None
+    cache: Annotated[
+        Literal["auto", "none", "memory", "disk", "device"],
+        Opt("Where decoded images are kept while training; auto: the fastest with room for them."),
+    ] = "auto"
+    mirror: Annotated[bool, Opt("Show every image flipped left to right as well.")] = False
     cond: Annotated[bool, Opt("Condition both networks on the set's labels.")] = False
     kimg: Annotated[float | None, Opt("Length of the run in thousands of images.", gt=0)] = None
     batch: Annotated[int | None, Opt("Images per step.", ge=1)] = None
