@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import http.client
 import os
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from ganctl import GanctlError, Item, Opt, Source, UserError
+
+from .idx import read_idx
 
 PARTS = {"train": "train", "test": "t10k"}
 
@@ -39,6 +38,7 @@ class MNIST(Source[MNISTOptions], api=1):
     """Handwritten digits, 60,000 + 10,000, 28×28 gray."""
 
     references = ("LeCun, Cortes, Burges 1998, The MNIST database of handwritten digits",)
+    curated = True
     mirror: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist"
     folder: ClassVar[str] = "mnist"
     # md5 of the gzipped files, as published; the download is refused if it differs.
@@ -102,20 +102,6 @@ class FashionMNIST(MNIST, api=1):
         "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
     }
-
-
-@lru_cache(maxsize=4)
-def read_idx(file: Path) -> np.ndarray[Any, Any]:
-    """The array of an idx file of unsigned bytes. Raises `UserError` when it is damaged."""
-    try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        if data[:3] != b"\x00\x00\x08":
-            raise ValueError("not an idx file of unsigned bytes")
-        rank = data[3]
-        shape = tuple(np.frombuffer(data, ">u4", rank, offset=4).tolist())
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        raise UserError(f"{file}: damaged or cut short ({error})") from None
 
 
 def download(url: str, target: Path, md5: str) -> None:

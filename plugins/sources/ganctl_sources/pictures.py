@@ -7,54 +7,60 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
-from ganctl import Item, Opt, Source, Unreadable, UserError, is_image_name
+from ganctl import Item, Opt, Source, Unreadable, UserError
 
-MAX_FILE = 256 * 2**20
-"""Bytes of the largest picture file that is read."""
+from . import files
+from .labels import LISTING, by_folder, listed
+from .places import reader
+
+NOT_PICTURES = frozenset({LISTING, "report.csv"})
+"""What may stand at the top of a set beside its pictures."""
 
 
 @dataclass(frozen=True)
 class PicturesOptions:
-    """Where the pictures are and what they become."""
+    """Where the pictures are."""
 
     path: Annotated[str, Opt("The folder, or the zip file.")] = ""
-    channels: Annotated[Literal["rgb", "gray"], Opt("What the pictures are converted to.")] = "rgb"
 
 
 class Pictures(Source[PicturesOptions]):
-    """What folder and zip share: names in order, the first folder's name as the label."""
+    """What folder and zip share: every file in order of its name, labels by list or folder."""
+
+    def reads(self, path: Path) -> bool:
+        return reader(path) == type(self).__name__.lower()
 
     def check(self, options: PicturesOptions) -> None:
         kind = type(self).__name__.lower()
-        if not options.path:
-            raise UserError(f"source {kind}: say where the pictures are: --source.path PATH")
-        path = Path(options.path)
-        if not path.exists():
-            raise UserError(f"source {kind}: {path}: no such file or folder")
+        path = files.existing(kind, options.path)
         if path.is_dir() != (kind == "folder"):
             other = "folder" if path.is_dir() else "zip"
             raise UserError(f"source {kind}: {path} is not a {kind}: use --source {other}")
         if not self.names(options):
             raise UserError(f"source {kind}: no pictures in {path}")
 
-    def channels(self, options: PicturesOptions) -> int:
-        return 1 if options.channels == "gray" else 3
-
     def count(self, options: PicturesOptions) -> int:
         return len(self.names(options))
 
     def items(self, options: PicturesOptions) -> Iterator[Item]:
-        for name in self.names(options):
-            parts = PurePosixPath(name).parts
-            label = parts[0] if len(parts) > 1 else None
+        names = self.names(options)
+        listing = self.listing(options)
+        if listing is None:
+            labels = by_folder(names)
+        else:
+            labels = map(listed(listing, options.path).get, names)
+        for name, label in zip(names, labels, strict=True):
             yield Item(key=name, uri=f"{options.path}/{name}", label=label)
 
     def names(self, options: PicturesOptions) -> list[str]:
-        """The pictures' names within the folder or zip, sorted."""
+        """The names of all files within the folder or zip, sorted; hidden ones are left out."""
+        raise NotImplementedError
+
+    def listing(self, options: PicturesOptions) -> bytes | None:
+        """What `dataset.json` holds, if there is one."""
         raise NotImplementedError
 
 
@@ -62,66 +68,81 @@ class Folder(Pictures, api=1):
     """Pictures in a folder and the folders below it."""
 
     def names(self, options: PicturesOptions) -> list[str]:
-        root = Path(options.path)
-        found = (
-            (Path(folder) / file).relative_to(root).as_posix()
-            for folder, _, files in os.walk(root)
-            for file in files
-        )
-        return sorted(filter(is_image_name, found))
+        root = options.path
+
+        def stop(error: OSError) -> None:
+            raise UserError(f"source folder: {error.filename}: {error.strerror}") from None
+
+        def found() -> Iterator[str]:
+            for folder, below, names in os.walk(root, onerror=stop):
+                below[:] = [name for name in below if not files.is_litter(name)]
+                links = [name for name in below if os.path.islink(os.path.join(folder, name))]
+                within = Path(folder).relative_to(root)
+                for name in (*names, *links):  # `open` says that a link is not followed
+                    yield (within / name).as_posix()
+
+        return sorted(filter(_may_be_picture, found()))
+
+    def listing(self, options: PicturesOptions) -> bytes | None:
+        file = Path(options.path) / LISTING
+        try:
+            return files.read_picture(file) if file.exists() else None
+        except Unreadable as error:
+            raise UserError(f"source folder: {file}: {error}") from None
 
     def fingerprint(self, options: PicturesOptions) -> str:
-        digest = hashlib.sha256(str(Path(options.path).resolve()).encode())
-        for name in self.names(options):
-            try:
-                stat = (Path(options.path) / name).stat()
-            except OSError:  # a link to nowhere: `open` will say so
-                continue
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="replace"))
-        return digest.hexdigest()
+        root = Path(options.path)
+        return files.stamp(root / name for name in (LISTING, *self.names(options)))
 
     def open(self, options: PicturesOptions, item: Item) -> bytes:
-        file = Path(options.path) / item.key
-        try:
-            if file.stat().st_size > MAX_FILE:
-                raise Unreadable(f"over {MAX_FILE >> 20} MB")
-            return file.read_bytes()
-        except OSError as error:
-            raise Unreadable(error.strerror or str(error)) from None
+        return files.read_picture(Path(options.path) / item.key)
 
 
 class Zip(Pictures, api=1):
     """Pictures in a zip file, read where they are: nothing is unpacked."""
 
     def names(self, options: PicturesOptions) -> list[str]:
-        return sorted(n for n in _open(options.path).namelist() if is_image_name(n))
+        # A set: of two members of one name the last counts, as when it is unpacked.
+        found = {i.filename for i in _archive(Path(options.path)).infolist() if not i.is_dir()}
+        return sorted(filter(_may_be_picture, found))
+
+    def listing(self, options: PicturesOptions) -> bytes | None:
+        if LISTING not in _archive(Path(options.path)).namelist():
+            return None
+        try:
+            return _member(options.path, LISTING)
+        except Unreadable as error:
+            raise UserError(f"source zip: {options.path}: {LISTING}: {error}") from None
 
     def fingerprint(self, options: PicturesOptions) -> str:
-        infos = _open(options.path).infolist()
+        infos = _archive(Path(options.path)).infolist()
         facts = sorted((i.filename, i.CRC, i.file_size) for i in infos)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def open(self, options: PicturesOptions, item: Item) -> bytes:
-        archive = _open(options.path)
-        try:
-            with archive.open(item.key) as member:
-                data = member.read(MAX_FILE + 1)  # the size it declares may be a lie
-        except Exception as error:  # damaged, encrypted, unknown compression …
-            raise Unreadable(str(error) or type(error).__name__) from None
-        if len(data) > MAX_FILE:
-            raise Unreadable(f"over {MAX_FILE >> 20} MB")
-        return data
+        return _member(options.path, item.key)
 
 
-def _open(path: str) -> zipfile.ZipFile:
+def _may_be_picture(name: str) -> bool:
+    return name not in NOT_PICTURES and not files.is_litter(name)
+
+
+def _member(path: str, name: str) -> bytes:
+    archive = _archive(Path(path))
+    try:
+        with archive.open(name) as member:
+            data = member.read(files.MAX_FILE + 1)  # the size it declares may be a lie
+    except Exception as error:  # damaged, encrypted, unknown compression …
+        raise Unreadable(str(error) or type(error).__name__) from None
+    if len(data) > files.MAX_FILE:
+        raise Unreadable(f"over {files.MAX_FILE >> 20} MB")
+    return data
+
+
+@files.kept(1)
+def _archive(path: Path) -> zipfile.ZipFile:
     """The archive, kept open: reading its directory for every picture takes too long."""
     try:
-        stat = Path(path).stat()
-        return _opened(path, stat.st_mtime_ns, stat.st_size)
-    except (zipfile.BadZipFile, OSError) as error:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UserError(f"source zip: {path}: not a readable zip file ({error})") from None
-
-
-@lru_cache(maxsize=1)
-def _opened(path: str, mtime: int, size: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
