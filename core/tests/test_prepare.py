@@ -130,6 +130,7 @@ def test_nothing_usable_leaves_nothing_behind(tmp_path: Path) -> None:
         ({"max_pixels": 1000}, drawn(1, 40, 40), "unreadable: 40x40 is over 1,000 pixels"),
         ({"crop": "none"}, drawn(1, 8, 9), "of another size: 8x9 (height x width)"),
         ({"min_deviation": 60}, np.full((8, 8, 3), 7, np.uint8), "blank: "),
+        ({"crop": "pad"}, np.full((8, 16, 3), 7, np.uint8), "blank: "),
     ],
 )
 def test_what_is_not_wanted_is_left_out(

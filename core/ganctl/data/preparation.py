@@ -145,7 +145,8 @@ def prepare_picture(data: bytes | Pixels, how: Preparation, spec: ImageSpec) -> 
         other = f"of another size: {image.height}x{image.width} (height x width)"
         return replace(outcome, why="no face found" if how.crop == "anime-face" else other)
     assert how.min_deviation is not None
-    if how.min_deviation and max(map(deviation, framed)) < how.min_deviation:
+    seen = [image] if how.crop == "pad" else framed  # the bars are not the picture
+    if how.min_deviation and max(map(deviation, seen)) < how.min_deviation:
         return replace(outcome, why="blank: all of nearly one colour")
     disc = how.discs != "keep" and is_disc(np.asarray(framed[0].convert("RGB")))
     if disc and how.discs == "drop":
