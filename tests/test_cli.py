@@ -20,7 +20,8 @@ Tiny = tuple[str, ...]
 Result = subprocess.CompletedProcess[str]
 CLI = Any  # the fixture `ganctl` of conftest.py
 
-COMMANDS = ["train", "resume", "generate", "plot", "list-plugins", "describe", "doctor"]
+COMMANDS = ["train", "prepare", "inspect", "resume", "generate", "plot"]
+COMMANDS += ["list-plugins", "describe", "doctor"]
 
 
 def generators(run: Path) -> dict[str, bytes]:
@@ -359,7 +360,13 @@ def test_every_command_is_in_the_help(ganctl: CLI) -> None:
 def test_each_plugins_options_have_a_help_panel_of_their_own(ganctl: CLI) -> None:
     text = done(ganctl.here("train", "--help")).stdout
     panels = re.findall(r"╭─ (.+?) ─*╮", text)
-    assert panels == ["Options", "Run", "mlp (architecture)", "bce (objective)"]
+    assert panels == [
+        "Options",
+        "Run",
+        "Preparation of the pictures",
+        "mlp (architecture)",
+        "bce (objective)",
+    ]
     for flag in ("--kimg", "--arch.g-widths", "--arch.dropout", "--objective.n-critic"):
         assert flag in text
     assert "[≥ 0, < 1]" in " ".join(text.replace("│", " ").split())

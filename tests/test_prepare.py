@@ -146,7 +146,9 @@ def many(folder: Path, count: int) -> None:
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     for index in range(count):
-        Image.fromarray(np.roll(noise, divmod(index, 300), axis=(0, 1))[:64]).save(folder / f"{index:04d}.jpg")
+        Image.fromarray(np.roll(noise, divmod(index, 300), axis=(0, 1))[:64]).save(
+            folder / f"{index:04d}.jpg"
+        )
 
 
 @pytest.mark.slow

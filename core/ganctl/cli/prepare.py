@@ -107,7 +107,7 @@ def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparatio
     kept = f"kept {report.kept:,} of {report.pictures:,} pictures"
     say(kept if report.images == report.kept else f"{kept}: {report.images:,} images")
     for reason, number in report.left_out.most_common(8):
-        say(f"  left out {number:,}: {reason} (such as {shown(report.first[reason])})")
+        say(f"  left out {number:,}: {reason} (such as {shown(report.first[reason][0])})")
     if report.left_out:
         say("  report.csv in the set tells why, for every file")
     if report.enlarged:

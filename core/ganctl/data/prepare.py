@@ -52,8 +52,8 @@ class Report:
     enlarged: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
-    """An example for each reason."""
+    first: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """For each reason the first file and what exactly was said of it."""
 
     @property
     def pictures(self) -> int:
@@ -95,18 +95,19 @@ def prepare(
     before = source.fingerprint(options)
     identity = _identity("", source, options, spec, how, before)
     with _claimed(work, path):
-        refuse_existing(path)  # another process may have finished it while this one waited
-        _begin(work, identity)
-        _work_through(source, options, spec, how, work, advance)
-        if source.fingerprint(options) != before:
-            raise GanctlError(
-                f"the pictures for {path} changed while they were prepared: run it again"
-            )
         try:
+            refuse_existing(path)  # another process may have finished it meanwhile
+            _begin(work, identity)
+            _work_through(source, options, spec, how, work, advance)
+            if source.fingerprint(options) != before:
+                raise GanctlError(
+                    f"the pictures for {path} changed while they were prepared: run it again"
+                )
             with _going_on_later():
                 report = _assemble(work, path, spec, how)
-        except UserError:  # nothing to go on with
-            shutil.rmtree(work, ignore_errors=True)
+        except BaseException as error:
+            if isinstance(error, UserError) or not any(work.glob("*.zip")):
+                shutil.rmtree(work, ignore_errors=True)  # nothing to go on with
             raise
         shutil.rmtree(work, ignore_errors=True)
         return report
@@ -253,14 +254,13 @@ def _assemble(work: Path, path: Path, spec: ImageSpec, how: Preparation) -> Repo
                     else:
                         reason = _kind(why)
                         report.left_out[reason] += 1
-                        report.first.setdefault(reason, key)
+                        report.first.setdefault(reason, (key, why))
                     size = (record["width"] or "", record["height"] or "")
                     kept = "no" if why else "yes"
                     rows.writerow([key, kept, why, " ".join(names), label or "", *size])
         if not report.kept:
-            example = next(iter(report.first.items()), None)
-            why = "" if example is None else f", for example {shown(example[1])}: {example[0]}"
-            raise UserError(f"no usable picture among {report.pictures}{why}")
+            example = "".join(f": {shown(key)}: {why}" for key, why in [*report.first.values()][:1])
+            raise UserError(f"no usable picture among {report.pictures}{example}")
         writer.add_file(REPORT, table.getvalue().encode("utf-8", "backslashreplace"))
     return report
 
