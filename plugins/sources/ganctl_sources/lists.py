@@ -93,7 +93,7 @@ def _csv(lines: Iterator[str], path: Path) -> Iterator[Row]:
     for cells in table:
         if file is None:
             file, label = _columns(cells)
-            if not is_image_name(cells[file] if cells else ""):
+            if not is_image_name(Path(cells[file]).name if cells else ""):
                 continue  # a header, unless the first line names a picture
         if not any(cell.strip() for cell in cells):
             continue

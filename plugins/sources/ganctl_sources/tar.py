@@ -140,12 +140,17 @@ def _members(shard: Path) -> list[Member]:
                 f"source tar: {shard} is compressed, and its pictures cannot be reached one by "
                 "one: unpack it to a plain .tar first (gunzip, unzstd …)"
             ) from None
-        raise UserError(f"source tar: {shard}: damaged or cut at byte {offset}: {error}") from None
+        raise _damaged(shard, offset, error) from None
     except (tarfile.TarError, OSError, ValueError, Unreadable) as error:
-        raise UserError(f"source tar: {shard}: damaged or cut at byte {offset}: {error}") from None
+        raise _damaged(shard, offset, error) from None
     if rest.strip(b"\0"):  # what `tarfile` takes for the end in silence
         raise UserError(f"source tar: {shard}: damaged at byte {offset}")
     return list(found.values())
+
+
+def _damaged(shard: Path, offset: int, error: Exception) -> UserError:
+    end = shard.stat().st_size  # before the end of the last member, where that is cut
+    return UserError(f"source tar: {shard}: damaged or cut at byte {min(offset, end)}: {error}")
 
 
 def _is_compressed(file: Path) -> bool:

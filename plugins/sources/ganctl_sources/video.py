@@ -9,6 +9,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -59,7 +60,10 @@ class Video(Source[VideoOptions], api=1):
         _clip(path)
 
     def resolution(self, options: VideoOptions) -> str | None:
-        height, width = _clip(Path(options.path)).size
+        size = _clip(Path(options.path)).size
+        if size is None:
+            return None
+        height, width = size
         return str(height) if height == width else f"{height}x{width}"
 
     def fingerprint(self, options: VideoOptions) -> str:
@@ -104,10 +108,10 @@ class Clip:
         if not times or not keys:
             raise UserError(f"source video: {file}: there is no frame in it")
         self._times, self._keys = sorted(times), sorted(keys)
-        try:
+        self.size: tuple[int, ...] | None = None
+        """Height and width of the first frame, upright; None where that is damaged."""
+        with suppress(Unreadable):
             self.size = self.frame(self._times[0], {}).shape[:2]
-        except Unreadable as error:
-            raise UserError(f"source video: {file}: its first frame: {error}") from None
 
     @lru_cache(maxsize=4)  # noqa: B019  (one clip is kept at a time)
     def wanted(self, every: float) -> dict[int, Fraction]:
@@ -181,6 +185,8 @@ def _opened(file: Path) -> tuple[InputContainer, Any]:
     stream = container.streams.best("video")
     if stream is None:
         raise ValueError("no pictures in it")
+    if stream.codec_context is None:
+        raise ValueError("its codec is not known")
     if stream.width * stream.height > MAX_PIXELS:
         raise ValueError(f"{stream.width}x{stream.height} is over {MAX_PIXELS:,} pixels")
     stream.thread_type = "AUTO"

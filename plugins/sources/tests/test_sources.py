@@ -4,6 +4,7 @@ import gc
 import gzip
 import hashlib
 import io
+import json
 import os
 import socket
 import struct
@@ -54,8 +55,12 @@ def png(value: int, size: tuple[int, int] = (4, 4)) -> bytes:
 
 PICTURES = {"b/2.png": png(2), "a/1.png": png(1), "a/deep/3.png": png(3)}
 LITTER = {
-    **{".hidden.png": b"x", "a/.thumbs/1.png": b"x", "__MACOSX/._1.png": b"x"},
-    **{"Thumbs.db": b"x", "a/desktop.ini": b"x", "report.csv": b"x"},
+    ".hidden.png": b"x",
+    "a/.thumbs/1.png": b"x",
+    "__MACOSX/._1.png": b"x",
+    "Thumbs.db": b"x",
+    "a/desktop.ini": b"x",
+    "report.csv": b"x",
 }
 
 
@@ -99,6 +104,127 @@ def test_pictures_come_sorted_with_the_first_folder_as_label(
 def test_pictures_at_the_top_have_no_label(tmp_path: Path, source: Source[Any], make: Make) -> None:
     options = make(tmp_path, {"1.png": png(1)})
     assert [item.label for item in source.items(options)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ("covers/jazz/x.png covers/rock/y.png", ["jazz", "rock"]),
+        ("covers/x.png covers/y.png", [None, None]),
+        ("a/b/c/x.png a/b/d/e/y.png", ["c", "d"]),
+        ("a/x.png a/b/y.png", ["b", None]),  # in order of the names: a/b/y.png first
+        ("README.txt covers/jazz/x.png covers/rock/y.png", [None, "jazz", "rock"]),
+        ("jazz/x.png rock/y.png z.png", ["jazz", "rock", None]),
+        ("jazz/1.dat rock/2.dat", ["jazz", "rock"]),
+    ],
+)
+@pytest.mark.parametrize(("source", "make"), KINDS)
+def test_folders_that_all_pictures_share_are_no_label(
+    tmp_path: Path, source: Source[Any], make: Make, names: str, labels: list[str | None]
+) -> None:
+    options = make(tmp_path, {name: png(1) for name in names.split()})
+    assert [item.label for item in source.items(options)] == labels
+
+
+@pytest.mark.parametrize(("source", "make"), KINDS)
+def test_every_file_is_an_item_whatever_its_name(
+    tmp_path: Path, source: Source[Any], make: Make
+) -> None:
+    names = ["a/notes.txt", "b/dataset.json", "b/report.csv", "picture"]
+    options = make(tmp_path, {name: b"x" for name in names} | LITTER)
+    assert [item.key for item in source.items(options)] == names
+
+
+def listing(content: object) -> bytes:
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ({"labels": [["a/1.png", 1], ["b/2.png", 0]]}, ["1", "0", None]),
+        ({"labels": [["a/1.png", 1]], "label_names": ["cat", "dog"]}, ["dog", None, None]),
+        ({"labels": None}, [None, None, None]),
+    ],
+)
+@pytest.mark.parametrize(("source", "make"), KINDS)
+def test_a_listing_gives_the_labels_instead_of_the_folders(
+    tmp_path: Path, source: Source[Any], make: Make, content: object, labels: list[str | None]
+) -> None:
+    files = {"a/1.png": png(1), "b/2.png": png(2), "b/3.png": png(3)}
+    options = make(tmp_path, files | {"dataset.json": listing(content)})
+    assert [item.label for item in source.items(options)] == labels
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"\xff", b"[1]", b"[" * 100_000),
+        *({"labels": 3}, {"labels": [3]}, {"labels": [["a.png"]]}, {"labels": [[["a"], 1]]}),
+        *({"labels": [["a.png", label]]} for label in (1.5, "1", True, -1, [0.1, 0.2])),
+        *({"labels": [["a.png", 1]], "label_names": names} for names in (["a"], {"a": 1}, 3)),
+    ],
+)
+@pytest.mark.parametrize(("source", "make"), KINDS)
+def test_a_malformed_listing_is_named(
+    tmp_path: Path, source: Source[Any], make: Make, content: object
+) -> None:
+    options = make(tmp_path, {"a.png": png(1), "dataset.json": listing(content)})
+    with pytest.raises(UserError, match=r"dataset\.json is not a list of labels") as caught:
+        list(source.items(options))
+    assert "\n" not in str(caught.value)
+
+
+def test_links_are_followed_to_files_and_not_to_folders(tmp_path: Path) -> None:
+    options = as_folder(tmp_path, PICTURES)
+    root = tmp_path / "pictures"
+    (root / "loop").symlink_to(root)
+    (root / "link.png").symlink_to(root / "a/1.png")
+    (root / "nowhere.png").symlink_to(root / "gone")
+    os.mkfifo(root / "pipe.png")
+    items = {item.key: item for item in Folder().items(options)}
+    assert items.keys() == {*PICTURES, "loop", "link.png", "nowhere.png", "pipe.png"}
+    assert Folder().open(options, items["link.png"]) == png(1)
+    for name, reason in (("loop", "folder"), ("nowhere.png", "no such"), ("pipe.png", "regular")):
+        with pytest.raises(Unreadable, match=reason):
+            Folder().open(options, items[name])
+    assert Folder().fingerprint(options)
+
+
+def test_a_folder_that_may_not_be_entered_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = as_folder(tmp_path, PICTURES)
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="a/deep: Permission denied"):
+        list(Folder().items(options))
+
+
+def test_an_encrypted_member_is_unreadable_and_not_fatal(tmp_path: Path) -> None:
+    options = as_zip(tmp_path, {"a.png": png(1), "b.png": png(2)})
+    content = bytearray(Path(options.path).read_bytes())
+    for head, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(head) + flags] |= 1
+    Path(options.path).write_bytes(content)
+    first, second = Zip().items(options)
+    with pytest.raises(Unreadable, match="encrypted"):
+        Zip().open(options, first)
+    assert Zip().open(options, second) == png(2)
+
+
+def test_the_last_of_two_members_of_one_name_counts(tmp_path: Path) -> None:
+    options = as_zip(tmp_path, {"a.png": png(1)})
+    with zipfile.ZipFile(options.path, "a") as archive, pytest.warns(UserWarning, match="Dupl"):
+        archive.writestr("a.png", png(2))
+    (item,) = Zip().items(options)
+    assert Zip().open(options, item) == png(2)
 
 
 @pytest.mark.parametrize(("source", "make"), KINDS)
