@@ -17,7 +17,7 @@ from PIL import Image
 from ganctl import GanctlError, ImageSpec, Item, NoOptions, Source, UserError
 from ganctl.data import prepare as module
 from ganctl.data.dataset import Dataset
-from ganctl.data.pixels import Pixels, Unreadable
+from ganctl.data.pixels import Pixels, Unreadable, decode
 from ganctl.data.preparation import Preparation
 from ganctl.data.prepare import prepare, prepared_path
 
@@ -82,25 +82,27 @@ def test_every_file_is_accounted_for(tmp_path: Path) -> None:
         "b1": drawn(2, 4, 6),
         "b2": Unreadable("locked away"),
         "b3": drawn(1),
+        "b4": decode(drawn(1), 3),
         "c1": np.full((9, 9, 3), 7, np.uint8),
         'odd\nname,"x"': drawn(3),
     }
     told: list[int] = []
     path = tmp_path / "set.zip"
     report = prepare(Drawer(contents), NoOptions(), SPEC, path, advance=told.append)
-    assert told == [1, 2, 3, 4, 5, 6, 7]
+    assert told == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [row["file"] for row in table(path)] == list(contents)
     assert reasons(path) == {
         "a2": "unreadable: not a picture file",
         "b2": "unreadable: locked away",
         "b3": "duplicate: the same file as a1",
+        "b4": "duplicate: the same pixels as a1",
         "c1": "blank: all of nearly one colour",
     }
     kept = [row for row in table(path) if row["kept"] == "yes"]
     assert [row["images"] for row in kept] == [f"00000/img{i:08d}.png" for i in range(3)]
     assert (kept[1]["width"], kept[1]["height"], kept[1]["label"]) == ("6", "4", "b")
-    assert (report.kept, report.pictures, report.enlarged) == (3, 7, 1)
-    assert report.left_out == {"unreadable": 2, "duplicate": 1, "blank": 1}
+    assert (report.kept, report.pictures, report.enlarged) == (3, 8, 1)
+    assert report.left_out == {"unreadable": 2, "duplicate": 2, "blank": 1}
     dataset = Dataset(path)
     assert (len(dataset), dataset.spec.class_names) == (3, ("a", "b", "o"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["set.zip"]

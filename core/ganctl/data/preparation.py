@@ -65,7 +65,7 @@ class Preparation:
     ] = None
     duplicates: Annotated[
         Literal["auto", "drop", "keep"],
-        Opt("The same file again; auto drops it, but keeps published sets whole."),
+        Opt("The same file or pixels again; auto drops them, but keeps published sets whole."),
     ] = "auto"
     near_duplicates: Annotated[
         int | None,
@@ -118,7 +118,10 @@ class Prepared:
     width: int = 0
     height: int = 0
     sha256: str = ""
+    """Of the file."""
+    images_sha256: str = ""
     hash: int | None = None
+    """Perceptual, of the whole picture."""
     disc: bool = False
 
 
@@ -151,9 +154,11 @@ def prepare_picture(data: bytes | Pixels, how: Preparation, spec: ImageSpec) -> 
     disc = how.discs != "keep" and is_disc(np.asarray(framed[0].convert("RGB")))
     if disc and how.discs == "drop":
         return replace(outcome, why="a disc on plain ground")
+    images = tuple(encode(one, how.format) for one in framed)
     return replace(
         outcome,
-        images=tuple(encode(one, how.format) for one in framed),
+        images=images,
+        images_sha256=hashlib.sha256(b"".join(images)).hexdigest(),
         hash=None if how.near_duplicates is None else perceptual_hash(image),
         disc=disc,
     )

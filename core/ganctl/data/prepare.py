@@ -270,9 +270,10 @@ def _duplicate(
 ) -> str:
     """Which earlier picture this one repeats, as a reason; remembers it otherwise."""
     if how.duplicates == "drop":
-        if earlier := seen.get(record["sha256"]):
-            return f"duplicate: the same file as {earlier}"
-        seen[record["sha256"]] = record["key"]
+        for digest, same in ((record["sha256"], "file"), (record["images_sha256"], "pixels")):
+            if earlier := seen.get(digest):
+                return f"duplicate: the same {same} as {earlier}"
+        seen |= dict.fromkeys((record["sha256"], record["images_sha256"]), record["key"])
     if record["hash"] is not None:
         if earlier := near.find(record["hash"]):
             return f"near duplicate: looks like {earlier}"
