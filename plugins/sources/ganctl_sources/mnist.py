@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from ganctl import GanctlError, Item, Opt, Source, UserError
 from .idx import read_idx
 
 PARTS = {"train": "train", "test": "t10k"}
+_downloads = threading.Lock()  # of several threads that want a file, one fetches it
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,15 @@ class MNIST(Source[MNISTOptions], api=1):
     def _file(self, options: MNISTOptions, name: str) -> Path:
         """The idx file where it lies already, else downloaded beside the others."""
         own = Path(options.path) / self.folder
-        for folder in (Path(options.path), own):
-            for candidate in (folder / name, folder / f"{name}.gz"):
-                if candidate.is_file():
-                    return candidate
-        target = own / f"{name}.gz"
-        address = (options.url or self.mirror).rstrip("/")
-        download(f"{address}/{target.name}", target, self.checksums[name])
-        return target
+        with _downloads:
+            for folder in (Path(options.path), own):
+                for candidate in (folder / name, folder / f"{name}.gz"):
+                    if candidate.is_file():
+                        return candidate
+            target = own / f"{name}.gz"
+            address = (options.url or self.mirror).rstrip("/")
+            download(f"{address}/{target.name}", target, self.checksums[name])
+            return target
 
 
 class FashionMNIST(MNIST, api=1):

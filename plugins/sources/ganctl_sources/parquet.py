@@ -71,7 +71,7 @@ class Parquet(Source[ParquetOptions], api=1):
     def open(self, options: ParquetOptions, item: Item) -> bytes:
         file, group, row = Path(item.meta["file"]), item.meta["group"], item.meta["row"]
         with _groups:  # threads wait, so that none reads a group twice
-            pictures = _pictures(file, group, Columns.of(file, options).image)
+            pictures = _pictures(_opened(file), file, group, Columns.of(file, options).image)
         value = pictures[row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None:
@@ -172,8 +172,9 @@ _groups = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _pictures(file: Path, group: int, name: str) -> Any:
-    size = _opened(file).metadata.row_group(group).total_byte_size
+def _pictures(opened: Any, file: Path, group: int, name: str) -> Any:
+    """The column of pictures in one row group; `opened` is another when the file has changed."""
+    size = opened.metadata.row_group(group).total_byte_size
     if size > MAX_GROUP:
         raise UserError(
             f"source parquet: {file}: row group {group} has {size >> 20:,} MB, which are read "

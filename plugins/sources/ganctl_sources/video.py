@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +90,7 @@ class Clip:
         self.file = file
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, np.ndarray[Any, Any]] = OrderedDict()
+        self._wanted: dict[float, dict[int, Fraction]] = {}
         self._position: int | None = None  # of the frame that was decoded last
         av = _av()
         try:
@@ -113,20 +113,21 @@ class Clip:
         with suppress(Unreadable):
             self.size = self.frame(self._times[0], {}).shape[:2]
 
-    @lru_cache(maxsize=4)  # noqa: B019  (one clip is kept at a time)
     def wanted(self, every: float) -> dict[int, Fraction]:
         """Times of frames in the file's own unit: the first at or after 0, 1, 2 … × `every`.
 
         Beside each the seconds that it stands for. No frame comes twice.
         """
-        base, step = self._stream.time_base, Fraction(str(every))
-        found: dict[int, Fraction] = {}
-        for number in itertools.count():
-            index = bisect_left(self._times, self._times[0] + number * step / base)
-            if index == len(self._times):
-                return found
-            found.setdefault(self._times[index], number * step)
-        raise AssertionError
+        if every not in self._wanted:
+            base, step = self._stream.time_base, Fraction(str(every))
+            found: dict[int, Fraction] = {}
+            for number in itertools.count():
+                index = bisect_left(self._times, self._times[0] + number * step / base)
+                if index == len(self._times):
+                    break
+                found.setdefault(self._times[index], number * step)
+            self._wanted[every] = found
+        return self._wanted[every]
 
     def frame(self, pts: int, wanted: dict[int, Fraction]) -> np.ndarray[Any, Any]:
         """(H, W, 3) uint8, upright. Raises `Unreadable` where the video is damaged."""

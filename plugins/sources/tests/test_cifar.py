@@ -146,12 +146,12 @@ def attack(name: str, mark: Path) -> bytes:
     put_far = b"\x80\x02}r" + struct.pack("<I", 2**31 - 1) + b"."
     programs: dict[str, Callable[[], bytes]] = {
         "system": lambda: pickle.dumps({"data": Calls(os.system, shell)}, 2),
-        "system in protocol 0": lambda: f"cos\nsystem\n(S'{shell}'\ntR.".encode(),
+        "system in protocol 0": f"cos\nsystem\n(S'{shell}'\ntR.".encode,
         "system in protocol 4": lambda: pickle.dumps({"data": Calls(os.system, shell)}, 4),
-        "instance": lambda: f"(S'{shell}'\nios\nsystem\n.".encode(),
-        "object": lambda: f"(cos\nsystem\nS'{shell}'\no.".encode(),
+        "instance": f"(S'{shell}'\nios\nsystem\n.".encode,
+        "object": f"(cos\nsystem\nS'{shell}'\no.".encode,
         "eval": lambda: pickle.dumps({"data": Calls(eval, python)}, 2),
-        "numpy's own eval": lambda: f"cnumpy.testing\nrundocs\n(S'{python}'\ntR.".encode(),
+        "numpy's own eval": f"cnumpy.testing\nrundocs\n(S'{python}'\ntR.".encode,
         "dotted": lambda: b"\x80\x04\x8c\x05numpy\x8c\x0cndarray.dump\x93.",
         "dunder": lambda: b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.",
         "codec": lambda: pickle.dumps({"data": Calls(__import__("codecs").decode, b"x", "zip")}, 2),

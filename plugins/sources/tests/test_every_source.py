@@ -211,7 +211,7 @@ def content(data: Any) -> bytes:
 
 @pytest.mark.parametrize("kind", ALL[:7])
 def test_nothing_to_read_says_why(kind: type[Source[Any]], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="say where the pictures are: --source.path PATH"):
+    with pytest.raises(UserError, match=r"say where the pictures are: --source\.path PATH"):
         kind().check(kind.options_class())
     with pytest.raises(UserError, match="nowhere: no such file or folder"):
         kind().check(kind.options_class(path=str(tmp_path / "nowhere")))

@@ -59,7 +59,7 @@ def test_paths_start_at_the_list(tmp_path: Path) -> None:
     near, outside, absolute, gone, folder = List().items(options)
     assert List().open(options, near) == b"lists/a.png"
     assert List().open(options, outside) == List().open(options, absolute) == b"outside.png"
-    with pytest.raises(Unreadable, match="^no such file$"):
+    with pytest.raises(Unreadable, match=r"^no such file$"):
         List().open(options, gone)
     with pytest.raises(Unreadable, match="a folder"):
         List().open(options, folder)

@@ -14,6 +14,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_every_file_is_an_item_whatever_its_name(
     tmp_path: Path, source: Source[Any], make: Make
 ) -> None:
     names = ["a/notes.txt", "b/dataset.json", "b/report.csv", "picture"]
-    options = make(tmp_path, {name: b"x" for name in names} | LITTER)
+    options = make(tmp_path, dict.fromkeys(names, b"x") | LITTER)
     assert [item.key for item in source.items(options)] == names
 
 
@@ -333,10 +334,10 @@ def test_every_way_a_picture_can_be_wrong_is_survived(tmp_path: Path) -> None:
     options = PicturesOptions(path=str(shared("data/dirty.zip")))
     total = Zip().count(options)
     report = prepare(Zip(), options, ImageSpec(32, 32, 3), tmp_path / "set.zip")
-    assert report.kept + len(report.skipped) == total
+    assert report.pictures == total
     assert report.kept > 100
-    assert report.skipped
-    assert all(reason and "\n" not in reason for _, reason in report.skipped)
+    assert report.left_out
+    assert all(said and "\n" not in said for _, said in report.first.values())
     dataset = Dataset(tmp_path / "set.zip")
     assert len(dataset) == report.kept
     for index in range(len(dataset)):
@@ -430,6 +431,15 @@ def test_what_is_missing_is_downloaded_once(tmp_path: Path) -> None:
         assert sorted(asked) == [f"/{name}" for name in SERVED]
     assert sorted(p.name for p in (tmp_path / "new/five").iterdir()) == sorted(SERVED)
     check_five(FivePictures(), options(tmp_path / "new", url))  # the server is gone
+
+
+def test_threads_that_want_one_file_download_it_once(tmp_path: Path) -> None:
+    with server(SERVED) as (url, asked), ThreadPoolExecutor(8) as pool:
+        where = options(tmp_path / "new", url)
+        item = next(FivePictures().items(where))
+        found = list(pool.map(lambda _: FivePictures().open(where, item), range(16)))
+        assert all(np.array_equal(pixels, IMAGES[0]) for pixels in found)
+        assert sorted(asked) == [f"/{name}" for name in SERVED]
 
 
 def test_the_address_may_end_without_a_slash(tmp_path: Path) -> None:

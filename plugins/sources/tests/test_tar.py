@@ -30,18 +30,35 @@ def labels(options: TarOptions) -> dict[str, str | None]:
 @pytest.mark.parametrize("pax", [True, False])
 def test_labels_stand_beside_the_pictures(tmp_path: Path, pax: bool) -> None:
     content = {
-        **{"1.png": b"x", "1.cls": b"7\n", "1.json": b'{"label": 3}', "1.txt": b"a cat"},
-        **{"2.json": b'{"class": "dog", "size": 3}', "2.seg.png": b"x", "2.jpg": b"x"},
-        **{"b/3.jpg": b"x", "b/3.txt": b"two\n words", "4.webp": b"x", "4.json": b"{}"},
-        **{"5.jpg": b"x", "5.cls": b"", "3.cls": b"other", "note.md": b"x", ".hid.png": b"x"},
+        "1.png": b"x",
+        "1.cls": b"7\n",
+        "1.json": b'{"label": 3}',
+        "1.txt": b"a cat",
+        "2.json": b'{"class": "dog", "size": 3}',
+        "2.seg.png": b"x",
+        "2.jpg": b"x",
+        "b/3.jpg": b"x",
+        "b/3.txt": b"two\n words",
+        "4.webp": b"x",
+        "4.json": b"{}",
+        "5.jpg": b"x",
+        "5.cls": b"",
+        "3.cls": b"other",
+        "note.md": b"x",
+        ".hid.png": b"x",
         "x" * 250 + ".png": b"x",
     }
     options = shard(tmp_path / "s.tar", content, pax=pax)
     Tar().check(options)
     assert labels(options) == {
-        **{"s.tar/1.png": "7", "s.tar/2.seg.png": "dog", "s.tar/2.jpg": "dog"},
-        **{"s.tar/b/3.jpg": "two words", "s.tar/4.webp": None, "s.tar/5.jpg": None},
-        **{"s.tar/note.md": None, f"s.tar/{'x' * 250}.png": None},
+        "s.tar/1.png": "7",
+        "s.tar/2.seg.png": "dog",
+        "s.tar/2.jpg": "dog",
+        "s.tar/b/3.jpg": "two words",
+        "s.tar/4.webp": None,
+        "s.tar/5.jpg": None,
+        "s.tar/note.md": None,
+        f"s.tar/{'x' * 250}.png": None,
     }
 
 
