@@ -29,8 +29,9 @@ class IdxOptions:
         str, Opt("The file of images, or the folder with *-images-idx3-ubyte files; .gz or not.")
     ] = ""
     split: Annotated[
-        Literal["train", "test", "all"], Opt("Of a folder: files named test or t10k, or not so.")
-    ] = "train"
+        Literal["auto", "train", "test", "all"],
+        Opt("Of a folder: files named test or t10k, or not so; auto: train, else what is there."),
+    ] = "auto"
 
 
 class Part(NamedTuple):
@@ -101,13 +102,14 @@ def _parts(options: IdxOptions) -> list[Part]:
             found.setdefault(file.name.removesuffix(".gz"), _part(file))
     if not found:
         raise UserError(f"source idx: {path}: no file named *-images-idx3-ubyte or so in it")
-    if options.split == "all":
-        return list(found.values())
     wanted = [
         part
         for part in found.values()
-        if any(word in part.name.lower() for word in ("test", "t10k")) == (options.split == "test")
+        if options.split == "all"
+        or any(word in part.name.lower() for word in ("test", "t10k")) == (options.split == "test")
     ]
+    if not wanted and options.split == "auto":
+        return list(found.values())
     if not wanted:
         there = ", ".join(part.images.name for part in found.values())
         raise UserError(

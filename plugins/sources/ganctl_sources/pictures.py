@@ -39,7 +39,7 @@ class Pictures(Source[PicturesOptions]):
         if path.is_dir() != (kind == "folder"):
             other = "folder" if path.is_dir() else "zip"
             raise UserError(f"source {kind}: {path} is not a {kind}: use --source {other}")
-        if not self.names(options):
+        if all(map(files.is_litter, self.names(options))):
             raise UserError(f"source {kind}: no pictures in {path}")
 
     def count(self, options: PicturesOptions) -> int:
@@ -56,7 +56,7 @@ class Pictures(Source[PicturesOptions]):
             yield Item(key=name, uri=f"{options.path}/{name}", label=label)
 
     def names(self, options: PicturesOptions) -> list[str]:
-        """The names of all files within the folder or zip, sorted; hidden ones are left out."""
+        """The names of all files within the folder or zip, sorted, but for hidden folders."""
         raise NotImplementedError
 
     def listing(self, options: PicturesOptions) -> bytes | None:
@@ -81,7 +81,7 @@ class Folder(Pictures, api=1):
                 for name in (*names, *links):  # `open` says that a link is not followed
                     yield (within / name).as_posix()
 
-        return sorted(filter(_may_be_picture, found()))
+        return sorted(filter(_counts, found()))
 
     def listing(self, options: PicturesOptions) -> bytes | None:
         file = Path(options.path) / LISTING
@@ -92,9 +92,12 @@ class Folder(Pictures, api=1):
 
     def fingerprint(self, options: PicturesOptions) -> str:
         root = Path(options.path)
-        return files.stamp(root / name for name in (LISTING, *self.names(options)))
+        # Without litter: a file browser may touch it at any time.
+        names = [name for name in self.names(options) if not files.is_litter(name)]
+        return files.stamp(root / name for name in (LISTING, *names))
 
     def open(self, options: PicturesOptions, item: Item) -> bytes:
+        _refuse_litter(item.key)
         return files.read_picture(Path(options.path) / item.key)
 
 
@@ -104,7 +107,7 @@ class Zip(Pictures, api=1):
     def names(self, options: PicturesOptions) -> list[str]:
         # A set: of two members of one name the last counts, as when it is unpacked.
         found = {i.filename for i in _archive(Path(options.path)).infolist() if not i.is_dir()}
-        return sorted(filter(_may_be_picture, found))
+        return sorted(filter(_counts, found))
 
     def listing(self, options: PicturesOptions) -> bytes | None:
         if LISTING not in _archive(Path(options.path)).namelist():
@@ -120,11 +123,18 @@ class Zip(Pictures, api=1):
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def open(self, options: PicturesOptions, item: Item) -> bytes:
+        _refuse_litter(item.key)
         return _member(options.path, item.key)
 
 
-def _may_be_picture(name: str) -> bool:
-    return name not in NOT_PICTURES and not files.is_litter(name)
+def _counts(name: str) -> bool:
+    """Whether a file is accounted for: all but lists, and what lies in hidden folders."""
+    return name not in NOT_PICTURES and not files.is_litter(name.rpartition("/")[0])
+
+
+def _refuse_litter(name: str) -> None:
+    if files.is_litter(name.rpartition("/")[2]):
+        raise Unreadable("hidden, or left by the operating system")
 
 
 def _member(path: str, name: str) -> bytes:

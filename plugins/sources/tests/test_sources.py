@@ -90,13 +90,20 @@ def test_pictures_come_sorted_with_the_first_folder_as_label(
 ) -> None:
     options = make(tmp_path, PICTURES | LITTER)
     source.check(options)
-    items = list(source.items(options))
+    every = list(source.items(options))
+    assert source.count(options) == len(every) == 6
+    assert sorted(i.key for i in every) == sorted(
+        [*PICTURES, ".hidden.png", "Thumbs.db", "a/desktop.ini"]
+    )
+    items = [item for item in every if item.key in PICTURES]
+    for item in (item for item in every if item not in items):
+        with pytest.raises(Unreadable, match="hidden, or left by the operating system"):
+            source.open(options, item)
     assert [(i.key, i.label) for i in items] == [
         ("a/1.png", "a"),
         ("a/deep/3.png", "a"),
         ("b/2.png", "b"),
     ]
-    assert source.count(options) == 3
     assert all(item.uri == f"{options.path}/{item.key}" for item in items)
     assert [decode(source.open(options, i), 1)[0, 0, 0] for i in items] == [1, 3, 2]
 
@@ -132,7 +139,7 @@ def test_every_file_is_an_item_whatever_its_name(
     tmp_path: Path, source: Source[Any], make: Make
 ) -> None:
     names = ["a/notes.txt", "b/dataset.json", "b/report.csv", "picture"]
-    options = make(tmp_path, dict.fromkeys(names, b"x") | LITTER)
+    options = make(tmp_path, dict.fromkeys(names, b"x"))
     assert [item.key for item in source.items(options)] == names
 
 
