@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ AHEAD = 4
 """Results that may wait for the reader, per thread: a slow reader must not fill the memory."""
 
 
-def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
     """`map(function, items)`, in order. The first error ends it, and what has not begun."""
     threads = os.cpu_count() or 1
     pool = ThreadPoolExecutor(threads)

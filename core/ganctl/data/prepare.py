@@ -12,15 +12,14 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 import zipfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from ..plugin import Item, Source
 from ..spec import ImageSpec
 from .cleaning import NearDuplicates
 from .dataset import REPORT, DatasetWriter, writing
+from .parallel import in_threads
 from .pixels import Unreadable
 from .preparation import Preparation, Prepared, prepare_picture
 
@@ -167,39 +167,36 @@ def _work_through(
     work: Path,
     advance: Callable[[int], None],
 ) -> None:
-    """Write the shards that are not there yet, each while the next one is being computed."""
+    """Write the shards that are not there yet."""
+    done = 0
 
-    def one(item: Item) -> tuple[Item, Prepared]:
+    def missing() -> Iterator[tuple[Path, Item]]:
+        nonlocal done
+        for number, items in enumerate(_batches(source.items(options), SHARD)):
+            file = work / f"{number:06d}.zip"
+            if file.exists():
+                done += len(items)
+            else:
+                yield from ((file, item) for item in items)
+
+    def one(wanted: tuple[Path, Item]) -> tuple[Path, Item, Prepared]:
+        file, item = wanted
         try:
             data = source.open(options, item)
         except Unreadable as error:
-            return item, Prepared(why=f"unreadable: {error}")
-        return item, prepare_picture(data, how, spec)
+            return file, item, Prepared(why=f"unreadable: {error}")
+        return file, item, prepare_picture(data, how, spec)
 
-    def finish(file: Path, count: int, futures: list[Future[tuple[Item, Prepared]]]) -> int:
-        outcomes = []
-        for future in futures:
-            outcomes.append(future.result())
-            advance(done + len(outcomes))
-        if outcomes:
+    with closing(in_threads(one, missing())) as results:
+        for file, shard in groupby(results, key=itemgetter(0)):
+            outcomes = []
+            for _, item, outcome in shard:
+                outcomes.append((item, outcome))
+                done += 1
+                advance(done)
             with _going_on_later():
                 _write_shard(file, outcomes)
-        return done + count
-
-    done = 0
-    pool = ThreadPoolExecutor(os.cpu_count())
-    waiting: deque[tuple[Path, int, list[Future[tuple[Item, Prepared]]]]] = deque()
-    try:
-        for number, items in enumerate(_batches(source.items(options), SHARD)):
-            file = work / f"{number:06d}.zip"
-            todo = [] if file.exists() else items
-            waiting.append((file, len(items), [pool.submit(one, item) for item in todo]))
-            if len(waiting) > 1:
-                done = finish(*waiting.popleft())
-        while waiting:
-            done = finish(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    advance(done)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
