@@ -99,3 +99,10 @@ def test_the_box_filter_is_the_mean_of_the_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8)
     means = pixels.reshape(8, 8, 8, 8).mean(axis=(1, 3))
     assert np.abs(fit(pixels, 8, 8, resample="box")[:, :, 0] - means).max() <= 0.6
+
+
+def test_every_size_can_be_cut_to_every_other() -> None:
+    for side in (28, 100, 224):
+        for size in range(1, 320):
+            image = Image.new("L", (size, size + size % 3))
+            assert frame(image, side, side).size == (side, side)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganctl.data.pixels import MAX_PIXELS, Unreadable, decode, make_right, open_picture
+from ganctl.data.pixels import MAX_PIXELS, Unreadable, decode, draft, make_right, open_picture
 
 
 def encoded(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
@@ -192,7 +192,14 @@ def test_a_transparent_level_of_sixteen_bits_is_seen_through() -> None:
 
 def test_32_bit_values_are_scaled_by_their_own_range() -> None:
     image = Image.fromarray(np.array([[-100, 0, 100]], dtype=np.int32))
-    assert decode(encoded(image, "tiff"), 1).ravel().tolist() == [0, 127, 255]
+    assert decode(encoded(image, "tiff"), 1).ravel().tolist() == [0, 128, 255]
+    image = Image.fromarray(np.array([[70_000, 70_050, 70_100]], dtype=np.int32))
+    assert decode(encoded(image, "tiff"), 1).ravel().tolist() == [0, 128, 255]
+
+
+def test_floats_that_are_not_finite_are_black_or_white() -> None:
+    image = Image.fromarray(np.array([[0.5, np.inf, np.nan, -np.inf, 1]], dtype=np.float32))
+    assert decode(encoded(image, "tiff"), 1).ravel().tolist() == [128, 255, 0, 0, 255]
 
 
 def profile(colours: str) -> bytes:
@@ -235,10 +242,14 @@ def test_a_huge_jpeg_is_decoded_smaller_with_hardly_a_difference() -> None:
     small = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = encoded(small.resize((2048, 2048), Image.Resampling.BICUBIC), "jpeg", quality=90)
     whole = make_right(open_picture(data), 3)
-    draft = make_right(open_picture(data), 3, wanted=128)
-    assert draft.size == (512, 512)
+    picture = open_picture(data)
+    draft(picture, 128)
+    reduced = make_right(picture, 3)
+    assert reduced.size == (512, 512)
     pair = [
-        np.asarray(i.resize((128, 128), Image.Resampling.LANCZOS), float) for i in (whole, draft)
+        np.asarray(i.resize((128, 128), Image.Resampling.LANCZOS), float) for i in (whole, reduced)
     ]
     assert np.abs(pair[0] - pair[1]).mean() < 1
-    assert make_right(open_picture(data), 3, wanted=1000).size == (2048, 2048)
+    picture = open_picture(data)
+    draft(picture, 1000)
+    assert picture.size == (2048, 2048)

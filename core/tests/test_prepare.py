@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from filelock import FileLock
 from PIL import Image
 
 from ganctl import GanctlError, ImageSpec, Item, NoOptions, Source, UserError
+from ganctl.data import parallel
 from ganctl.data import prepare as module
 from ganctl.data.dataset import Dataset
 from ganctl.data.pixels import Pixels, Unreadable, decode
@@ -199,6 +199,12 @@ def test_wrong_options_say_so() -> None:
             Preparation(**how)  # type: ignore[arg-type]
 
 
+def test_the_channels_are_those_of_the_set(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="jpeg holds no alpha"):
+        make(tmp_path, {"a": drawn(1)}, ImageSpec(8, 8, 4), format="jpeg")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_stopped_preparation_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,11 +213,8 @@ def test_a_stopped_preparation_goes_on_where_it_was(
     whole = digest(make(tmp_path, contents))
     (tmp_path / "set.zip").unlink()
 
-    class Stop(Exception):
-        pass
-
-    source = Drawer({**contents, "a17": Stop()})
-    with pytest.raises(Stop):
+    source = Drawer({**contents, "a17": UserError("the service is gone")})
+    with pytest.raises(UserError, match="the service is gone"):
         prepare(source, NoOptions(), SPEC, tmp_path / "set.zip")
     assert not (tmp_path / "set.zip").exists()
     again = Drawer(contents)
@@ -228,13 +231,13 @@ def test_the_number_of_threads_does_not_change_a_byte(
     contents: dict[str, Any] = {f"a{i:02d}": drawn(i % 9) for i in range(23)}
     digests = set()
     for threads in (1, 2, 7):
-        monkeypatch.setattr(os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(parallel, "cores", lambda threads=threads: threads)
         digests.add(digest(make(tmp_path, contents)))
         (tmp_path / "set.zip").unlink()
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("change", ["pictures", "options"])
+@pytest.mark.parametrize("change", ["pictures", "options", "items"])
 def test_the_shards_of_other_work_are_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -245,10 +248,12 @@ def test_the_shards_of_other_work_are_not_taken(
     source, how = Drawer(contents), Preparation()
     if change == "pictures":
         source.version = "2"
-    else:
+    elif change == "options":
         how = Preparation(crop="squash")
+    else:  # though its fingerprint does not tell
+        source.contents = {"b": drawn(9), **contents}
     prepare(source, NoOptions(), SPEC, tmp_path / "set.zip", how)
-    assert sorted(source.opened) == sorted(contents)
+    assert sorted(source.opened) == sorted(source.contents)
 
 
 def test_pictures_that_change_meanwhile_are_noticed(tmp_path: Path) -> None:
@@ -288,3 +293,12 @@ def test_a_prepared_set_is_named_after_all_that_it_depends_on(tmp_path: Path) ->
         prepared_path(tmp_path, "drawer", changed, NoOptions(), SPEC, how),
     }
     assert len({first, *others}) == 5
+
+
+def test_sizes_in_the_report_are_those_of_the_upright_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(drawn(1, 10, 30))).save(buffer, "jpeg", exif=exif)
+    (row,) = table(make(tmp_path, {"a": buffer.getvalue()}))
+    assert (row["width"], row["height"]) == ("10", "30")

@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
         spec = ImageSpec(*parse_resolution(resolution), how.channel_count)
         report = run_preparation(choice, spec, Path(out), how)
         if as_json:
-            print(json.dumps(summary(report) | {"set": out}, ensure_ascii=False))
+            print(json.dumps(summary(report) | {"set": out}))
         else:
             print(out)
         return 0
@@ -100,9 +100,9 @@ def which_source(path: Path) -> Entry:
 
 def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparation | None) -> Report:
     """Make the set with a progress bar, and say what became of the pictures."""
-    with source.entry.guard():
+    with quiet_libraries(), source.entry.guard():
         count = source.plugin.count(source.options)
-        with quiet_libraries(), progress("preparing", count, "images") as advance:
+        with progress("preparing", count, "images") as advance:
             report = prepare_set(source.plugin, source.options, spec, path, how, advance)
     kept = f"kept {report.kept:,} of {report.pictures:,} pictures"
     say(kept if report.images == report.kept else f"{kept}: {report.images:,} images")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
@@ -15,7 +14,7 @@ from ..errors import GanctlError
 from .dataset import Dataset
 from .disk_cache import has_room, map_images
 from .memory import free_memory
-from .parallel import in_threads
+from .parallel import cores, in_threads
 
 Place = Literal["none", "memory", "disk", "device"]
 
@@ -75,7 +74,7 @@ class Decoded:
     slow = True
 
     def __init__(self, dataset: Dataset, advance: Callable[[int], None]) -> None:
-        self.dataset, self._pool = dataset, ThreadPoolExecutor(os.cpu_count())
+        self.dataset, self._pool = dataset, ThreadPoolExecutor(cores())
         for index, _ in enumerate(in_threads(dataset.check, range(len(dataset)))):
             advance(index + 1)
 

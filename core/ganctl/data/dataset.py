@@ -93,6 +93,11 @@ class Dataset:
             pass
         self.read(index)
 
+    def other_file(self, name: str) -> bytes | None:
+        """A file of the set that is no image; None if it has none of that name."""
+        there = (self.path / name).exists() if self._zip is None else name in self._zip.namelist()
+        return self._bytes(name) if there else None
+
     def fingerprint(self) -> str:
         """Changes when the pictures or labels do; reads names, sizes and checksums only."""
         if self._zip is not None:
@@ -147,11 +152,11 @@ class Dataset:
         return height, width, channels
 
     def _read_labels(self) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
-        there = (self.path / _LIST).exists() if self._zip is None else _LIST in self._zip.namelist()
-        if not there:
+        data = self.other_file(_LIST)
+        if data is None:
             return None, ()
         try:
-            listing = json.loads(self._bytes(_LIST))
+            listing = json.loads(data)
             pairs = listing.get("labels")
             if pairs is None:
                 return None, ()
@@ -172,9 +177,13 @@ class Dataset:
 class DatasetWriter:
     """Writes a prepared zip; the file appears under its name when all of it is on disk."""
 
-    def __init__(self, path: Path, spec: ImageSpec) -> None:
+    def __init__(self, path: Path, spec: ImageSpec, work: Path | None = None) -> None:
+        """`work` is the folder for the unfinished file, else it lies hidden beside `path`."""
         self.path, self.spec = path, spec
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        if work is None:
+            self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        else:
+            self._part = work / "set.part"
         self._labels: list[tuple[str, str]] = []
         self._count = 0
 
@@ -249,10 +258,10 @@ def _suffix_list() -> str:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise UserError(f"{path}: not a zip file, or cut short") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+    except Exception:  # BadZipFile; names that are not the UTF-8 they claim to be …
+        raise UserError(f"{path}: not a zip file, or cut short") from None
 
 
 @contextmanager

@@ -65,6 +65,7 @@ def _cascade() -> Any:
     if not hasattr(_ours, "cascade"):
         import cv2
 
+        cv2.setNumThreads(1)  # pictures are worked on in threads already
         with as_file(files(__package__).joinpath("lbpcascade_animeface.xml")) as file:
             _ours.cascade = cv2.CascadeClassifier(str(file))
     return _ours.cascade

@@ -33,8 +33,10 @@ def frame(
         return image.resize((width, height), kernel)
     if crop == "center":
         scale = min(image.height / height, image.width / width)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-        box = (left, top, left + width * scale, top + height * scale)
+        # Rounding could leave the picture by a hair, which Pillow refuses.
+        cut_x = max((image.width - width * scale) / 2, 0.0)
+        cut_y = max((image.height - height * scale) / 2, 0.0)
+        box = (cut_x, cut_y, image.width - cut_x, image.height - cut_y)
         return image.resize((width, height), kernel, box=box)
     scale = min(height / image.height, width / image.width)
     inner = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))

@@ -67,19 +67,27 @@ def open_picture(data: bytes | Pixels, max_pixels: int = MAX_PIXELS) -> Image:
         return image
 
 
-def make_right(
-    image: Image, channels: int, background: str = "white", wanted: int | None = None
-) -> Image:
+def upright_size(image: Image) -> tuple[int, int]:
+    """Width and height as they are once the picture stands upright."""
+    with _unreadable():
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def draft(image: Image, wanted: int) -> None:
+    """Have a huge JPEG decoded smaller; `wanted` is the larger side that it is resized to."""
+    if image.format == "JPEG":
+        image.draft(image.mode, (DRAFT_GAP * wanted, DRAFT_GAP * wanted))
+
+
+def make_right(image: Image, channels: int, background: str = "white") -> Image:
     """The picture as L, RGB or RGBA: first frame, upright, sRGB, 16 bits scaled to 8.
 
-    Where alpha is not kept, it is composited over `background`. `wanted` is the larger side of
-    what the picture will be resized to: a huge JPEG is then decoded smaller. Raises `Unreadable`.
+    Where alpha is not kept, it is composited over `background`. Raises `Unreadable`.
     """
     from PIL import Image, ImageColor, ImageOps
 
     with _unreadable():
-        if wanted is not None and image.format == "JPEG":
-            image.draft(image.mode, (DRAFT_GAP * wanted, DRAFT_GAP * wanted))
         image.load()  # verify() passes a JPEG cut in half, load() does not
         image = _to_srgb(_to_8_bits(ImageOps.exif_transpose(image)))
         if channels != 4 and image.has_transparency_data:
@@ -112,15 +120,19 @@ def _to_8_bits(image: Image) -> Image:
 
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image, dtype=np.float64)
-    low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
+    values = np.asarray(image)
+    finite = values[np.isfinite(values)] if image.mode == "F" else values
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    offset = 0.0
     if image.mode == "F" and low >= 0 and high <= 255:
-        scale = 255.0 if high <= 1 else 1.0
+        white = 1.0 if high <= 1 else 255.0
     elif low >= 0 and high <= 65535:
-        scale = 255 / 65535
+        white = 65535.0
     else:  # 32 bits, or signed: no white is defined, so the picture's own range
-        values, scale = values - low, 255 / (high - low)
-    gray = Image.fromarray(np.nan_to_num(values * scale).round().clip(0, 255).astype(np.uint8))
+        offset, white = low, high - low or 1.0
+    scaled = (values.astype(np.float32) - np.float32(offset)) * np.float32(255 / white)
+    scaled = np.nan_to_num(scaled, nan=0.0).round().clip(0, 255)
+    gray = Image.fromarray(scaled.astype(np.uint8))
     if isinstance(hole := image.info.get("transparency"), int):  # a PNG's transparent level
         gray.putalpha(Image.fromarray(np.where(values == hole, 0, 255).astype(np.uint8)))
     return gray
@@ -141,6 +153,16 @@ def _to_srgb(image: Image) -> Image:
     return converted
 
 
+def _is_srgb(profile: Any) -> bool:
+    """By its effect on some colours: descriptions do not tell, and sRGB has many profiles."""
+    from PIL import Image, ImageCms
+
+    swatch = Image.fromarray(np.arange(0, 240, 10, dtype=np.uint8).reshape(2, 4, 3)[:, ::-1])
+    target = ImageCms.createProfile("sRGB")
+    seen = ImageCms.profileToProfile(swatch, profile, target, outputMode="RGB")
+    return bool(np.abs(np.asarray(seen).astype(int) - np.asarray(swatch)).max() <= 2)
+
+
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> Any:
     """From the profile to sRGB; None if it is sRGB, damaged, or does not fit the mode."""
@@ -151,7 +173,7 @@ def _transform(profile: bytes, mode: str) -> Any:
             given: Any = ImageCms.createProfile("LAB")
         else:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "srgb" in ImageCms.getProfileDescription(given).lower():
+            if mode in ("RGB", "RGBA") and _is_srgb(given):
                 return None
         return ImageCms.buildTransform(
             given,

@@ -16,7 +16,17 @@ from ..spec import ImageSpec
 from .cleaning import check_perceptual_hash, deviation, is_disc, perceptual_hash
 from .faces import check_faces, face_crops
 from .framing import frame
-from .pixels import MAX_PIXELS, MODES, Pixels, Unreadable, make_right, open_picture
+from .parallel import Budget
+from .pixels import (
+    MAX_PIXELS,
+    MODES,
+    Pixels,
+    Unreadable,
+    draft,
+    make_right,
+    open_picture,
+    upright_size,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,6 +35,9 @@ if TYPE_CHECKING:
 
 NAMES: dict[int, Literal["gray", "rgb", "rgba"]] = {1: "gray", 3: "rgb", 4: "rgba"}
 """The option's word for so many channels."""
+
+_IN_FLIGHT = Budget(128_000_000)
+"""Pixels that are being decoded at a time, at 4 to 20 bytes each: many cores, large pictures."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,9 @@ class Preparation:
     ] = "png"
     min_size: Annotated[int, Opt("Leave out pictures with a side under so many pixels.", ge=1)] = 1
     min_bytes: Annotated[int, Opt("Leave out files of fewer bytes.", ge=0)] = 0
-    max_pixels: Annotated[int, Opt("Refuse larger pictures undecoded.", ge=1)] = MAX_PIXELS
+    max_pixels: Annotated[
+        int, Opt("Refuse larger pictures undecoded.", ge=1, le=2 * MAX_PIXELS)
+    ] = MAX_PIXELS
     min_deviation: Annotated[
         float | None,
         Opt(
@@ -130,16 +145,19 @@ def prepare_picture(data: bytes | Pixels, how: Preparation, spec: ImageSpec) -> 
     sha256 = _sha256(data)
     if isinstance(data, bytes) and len(data) < how.min_bytes:
         return Prepared(why=f"too small: {len(data)} bytes", sha256=sha256)
-    # A crop of a face needs every pixel; so does a check of the picture's own size.
-    wanted = None if how.crop in ("anime-face", "none") else max(spec.height, spec.width)
     outcome = Prepared(sha256=sha256)
     try:
         picture = open_picture(data, how.max_pixels)
-        outcome = replace(outcome, width=picture.width, height=picture.height)
+        width, height = upright_size(picture)
+        outcome = replace(outcome, width=width, height=height)
         if (side := min(picture.size)) < how.min_size:
             return replace(outcome, why=f"too small: a side of {side} pixels")
-        image = make_right(picture, spec.channels, how.background, wanted)
-        framed = _framed(image, how, spec)
+        # A crop of a face needs every pixel; so does a check of the picture's own size.
+        if how.crop not in ("anime-face", "none"):
+            draft(picture, max(spec.height, spec.width))
+        with _IN_FLIGHT.take(picture.width * picture.height):
+            image = make_right(picture, spec.channels, how.background)
+            framed = _framed(image, how, spec)
     except Unreadable as error:
         return replace(outcome, why=f"unreadable: {error}")
     except MemoryError:

@@ -17,7 +17,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -35,7 +35,7 @@ from .cleaning import NearDuplicates
 from .dataset import REPORT, DatasetWriter, writing
 from .parallel import in_threads
 from .pixels import Unreadable
-from .preparation import Preparation, Prepared, prepare_picture
+from .preparation import NAMES, Preparation, Prepared, prepare_picture
 
 SHARD = 256
 """Pictures per shard: what a killed run may have to do again."""
@@ -58,6 +58,10 @@ class Report:
     @property
     def pictures(self) -> int:
         return self.kept + self.left_out.total()
+
+
+class NothingUsable(UserError):
+    """Every picture was left out."""
 
 
 def prepared_path(
@@ -89,7 +93,7 @@ def prepare(
     source changes meanwhile; what is done stays in the work folder, and the same call goes on
     there.
     """
-    how = (how or Preparation()).decided(source, options)
+    how = replace(how or Preparation(), channels=NAMES[spec.channels]).decided(source, options)
     refuse_existing(path)
     work = path.with_name(f".{path.name}.work")
     before = source.fingerprint(options)
@@ -106,7 +110,7 @@ def prepare(
             with _going_on_later():
                 report = _assemble(work, path, spec, how)
         except BaseException as error:
-            if isinstance(error, UserError) or not any(work.glob("*.zip")):
+            if isinstance(error, NothingUsable) or not any(work.glob("*.zip")):
                 shutil.rmtree(work, ignore_errors=True)  # nothing to go on with
             raise
         shutil.rmtree(work, ignore_errors=True)
@@ -174,7 +178,7 @@ def _work_through(
         nonlocal done
         for number, items in enumerate(_batches(source.items(options), SHARD)):
             file = work / f"{number:06d}.zip"
-            if file.exists():
+            if _holds(file, items):
                 done += len(items)
             else:
                 yield from ((file, item) for item in items)
@@ -205,6 +209,16 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
+def _holds(file: Path, items: list[Item]) -> bool:
+    """Whether the shard is there, and of these very items."""
+    if not file.exists():
+        return False
+    with zipfile.ZipFile(file) as shard:
+        records = json.loads(shard.read(OUTCOMES))
+    there = [(record["key"], record["label"]) for record in records]
+    return there == [(item.key, item.label) for item in items]
+
+
 def _write_shard(file: Path, outcomes: list[tuple[Item, Prepared]]) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -228,7 +242,7 @@ def _assemble(work: Path, path: Path, spec: ImageSpec, how: Preparation) -> Repo
     rows = csv.writer(table)
     rows.writerow(["file", "kept", "why", "images", "label", "width", "height"])
     suffix = ".jpg" if how.format == "jpeg" else ".png"
-    with DatasetWriter(path, spec) as writer:
+    with DatasetWriter(path, spec, work) as writer:
         for file in sorted(work.glob("*.zip")):
             with zipfile.ZipFile(file) as shard:
                 for record in json.loads(shard.read(OUTCOMES)):
@@ -257,7 +271,7 @@ def _assemble(work: Path, path: Path, spec: ImageSpec, how: Preparation) -> Repo
                     rows.writerow([key, kept, why, " ".join(names), label or "", *size])
         if not report.kept:
             example = "".join(f": {shown(key)}: {why}" for key, why in [*report.first.values()][:1])
-            raise UserError(f"no usable picture among {report.pictures}{example}")
+            raise NothingUsable(f"no usable picture among {report.pictures}{example}")
         writer.add_file(REPORT, table.getvalue().encode("utf-8", "backslashreplace"))
     return report
 

@@ -32,7 +32,7 @@ def memory_errors() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError, GanctlError) as error:
-        text = str(error).lower()
+        text = str(error.__cause__ if isinstance(error, GanctlError) else error).lower()
         if not isinstance(error, MemoryError) and not ("memory" in text and "alloc" in text):
             raise
         raise GanctlError(
