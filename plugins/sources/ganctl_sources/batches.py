@@ -41,6 +41,18 @@ STEPS = frozenset(
 )
 """What data need; not FROZENSET, NEWOBJ, INST, EXT1, PERSID and the others."""
 
+ADDING = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD"})
+"""Steps that leave on the stack what they add to."""
+
+TEXTS = frozenset(
+    {
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    }
+)
+"""Steps that make the key of a dict. To look up others can take for ever: the hash of tuples
+that hold one tuple twice, sixty deep, or numbers by the million that share one hash."""
+
 NAMES = frozenset(
     {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
     | {
@@ -137,6 +149,7 @@ def read_batch(file: Path) -> Batch:
 
 def _inspect(data: bytes) -> None:
     """Raise ValueError for a program with steps that data do not need, before it runs."""
+    stack = _Stack()
     tuples = 0
     for count, (step, argument, _) in enumerate(pickletools.genops(data)):
         if step.name not in STEPS:
@@ -147,6 +160,52 @@ def _inspect(data: bytes) -> None:
         tuples += "TUPLE" in step.name
         if count > MAX_STEPS or tuples > MAX_TUPLES:
             raise ValueError("it is too long")
+        stack.take(step, argument)
+
+
+class _Stack:
+    """What the steps of a pickle leave on its stack: of each thing the step that made it."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.marks: list[int] = []
+        self.memo: dict[Any, str] = {}
+
+    def take(self, step: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Raises ValueError where there is too little on the stack, or a key is no text."""
+        name = step.name
+        if name == "MARK":
+            self.marks.append(len(self.made))
+        elif name == "MEMOIZE" or name.endswith("PUT"):
+            (top,) = self.made[-1:]
+            self.memo[len(self.memo) if name == "MEMOIZE" else argument] = top
+        elif name.endswith("GET"):
+            self.made.append(self.memo.get(argument, ""))
+        else:
+            popped = self._pop(step)
+            if name in ("DICT", "SETITEM", "SETITEMS"):
+                keys = popped[name != "DICT" :: 2]  # the dict itself comes first
+                if not TEXTS.issuperset(keys):
+                    raise ValueError("the key of a dict is no text")
+            if name in ADDING:
+                self.made.append(popped[0])
+            elif step.stack_after:
+                self.made.append(name)
+
+    def _pop(self, step: pickletools.OpcodeInfo) -> list[str]:
+        wanted = len(step.stack_before)
+        start = len(self.made)
+        if pickletools.markobject in step.stack_before:
+            wanted -= 2  # the mark, and all that is above it
+            if not self.marks:
+                raise ValueError("it goes back to a mark that is not there")
+            start = self.marks.pop()
+        start -= wanted
+        if not 0 <= start <= len(self.made):
+            raise ValueError("it takes more than there is")
+        popped = self.made[start:]
+        del self.made[start:]
+        return popped
 
 
 def _array(note: Any) -> np.ndarray[Any, Any]:
@@ -164,7 +223,8 @@ def _array(note: Any) -> np.ndarray[Any, Any]:
         raise ValueError("it has no type")
     if kind.arguments[0] not in ("u1", "|u1", "uint8"):
         raise ValueError("its type is not uint8")
-    if not all(type(n) is int and n >= 0 for n in shape):
+    # Of numbers without bounds, or without end, the product would take for ever.
+    if len(shape) > 4 or not all(type(n) is int and 0 <= n <= MAX_BYTES for n in shape):
         raise ValueError("its shape is none")
     payload = _bytes(payload)
     if len(payload) != math.prod(shape):

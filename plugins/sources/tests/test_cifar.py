@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,21 @@ def shape_of(array: str) -> bytes:
     return data.replace(b"K\x05M\x00\x0c\x86", bytes.fromhex(array))
 
 
+def keyed(step: str) -> bytes:
+    """Each tuple holds the one before it twice, and the last is a key: 2**60 steps to its hash."""
+    nested = b"Nq\x00" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60))
+    start = {"s": b"}", "u": b"}(", "d": b"("}[step]
+    return b"\x80\x02" + start + nested + b"N" + step.encode() + b"."
+
+
+def keys_of_one_hash(count: int) -> bytes:
+    """Whole numbers that are looked up one after another, each among all before it."""
+    numbers = (n * sys.hash_info.modulus for n in range(count))
+    return (
+        b"\x80\x02}(" + b"".join(b"\x8a\x0a%bN" % n.to_bytes(10, "little") for n in numbers) + b"u."
+    )
+
+
 def attack(name: str, mark: Path) -> bytes:
     shell, python = f"touch {mark}", f"open({str(mark)!r}, 'w')"
     put_far = b"\x80\x02}r" + struct.pack("<I", 2**31 - 1) + b"."
@@ -177,6 +193,8 @@ def attack(name: str, mark: Path) -> bytes:
         "cut": lambda: pickle.dumps({"data": DATA}, 2)[:-2000],
         "empty": lambda: b"",
         "text": lambda: b"hello",
+        "keys of one hash": lambda: keys_of_one_hash(200_000),
+        "shape without end": lambda: shape_of("28" + "8a08ffffffffffffff7f" * 100_000 + "74"),
         "unhashable": lambda: b"\x80\x02}]Ns.",
         "underflow": lambda: b"\x80\x02a.",
     }
@@ -195,6 +213,23 @@ def test_a_malicious_pickle_is_refused_and_runs_nothing(tmp_path: Path, name: st
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400 + len(str(file))
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("step", ["s", "u", "d"])
+def test_a_key_that_is_no_text_is_refused_at_once(tmp_path: Path, step: str) -> None:
+    (tmp_path / "a").write_bytes(keyed(step))
+    began = time.process_time()
+    with pytest.raises(UserError, match="the key of a dict is no text"):
+        read_batch(tmp_path / "a")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_keys_may_be_shared_and_dicts_nested(tmp_path: Path, protocol: int) -> None:
+    key = "".join(["k", "ey"])
+    content = {key: [{key: [key, (key, key)]}], "other": {key: 1}, "empty": {}}
+    (tmp_path / "a").write_bytes(pickle.dumps(content, protocol))
+    assert read_batch(tmp_path / "a").content == content
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
