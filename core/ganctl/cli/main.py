@@ -19,6 +19,7 @@ from ..options import did_you_mean
 COMMANDS = {
     "train": "Train a model; with no option, the MLP GAN on the embedded digits.",
     "prepare": "Make a set of equal images from a folder, zip or list of any pictures.",
+    "inspect": "Say what is in a prepared set, and draw a sheet of it.",
     "resume": "Continue a run from its newest checkpoint.",
     "generate": "Make pictures with a trained model.",
     "plot": "Draw a run's losses and figures as a PNG.",

@@ -68,6 +68,7 @@ def run(argv: list[str]) -> int:
             raise UserError("prepare: say how large the images shall be: --resolution 256")
         spec = ImageSpec(*parse_resolution(resolution), how.channel_count)
         report = run_preparation(choice, spec, Path(out), how)
+        tell(report, spec)
         if as_json:
             print(json.dumps(summary(report) | {"set": out}))
         else:
@@ -99,11 +100,15 @@ def which_source(path: Path) -> Entry:
 
 
 def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparation | None) -> Report:
-    """Make the set with a progress bar, and say what became of the pictures."""
+    """Make the set, with a progress bar."""
     with quiet_libraries(), source.entry.guard():
         count = source.plugin.count(source.options)
         with progress("preparing", count, "images") as advance:
-            report = prepare_set(source.plugin, source.options, spec, path, how, advance)
+            return prepare_set(source.plugin, source.options, spec, path, how, advance)
+
+
+def tell(report: Report, spec: ImageSpec) -> None:
+    """Say what became of the pictures."""
     kept = f"kept {report.kept:,} of {report.pictures:,} pictures"
     say(kept if report.images == report.kept else f"{kept}: {report.images:,} images")
     for reason, number in report.left_out.most_common(8):
@@ -121,7 +126,6 @@ def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparatio
     elif classes:
         least, most = min(classes.values()), max(classes.values())
         say(f"  {len(classes)} classes of {least:,} to {most:,} images")
-    return report
 
 
 def summary(report: Report) -> dict[str, Any]:

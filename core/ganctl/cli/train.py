@@ -19,7 +19,7 @@ from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice
 from ..training.settings import Settings
 from .console import progress, say
 from .parse import Group, escape, first_pass, merge, run_command, with_options
-from .prepare import run_preparation
+from .prepare import run_preparation, tell
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -205,7 +205,9 @@ def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Pl
         if plan.source is None:
             raise UserError(f"{plan.data}: no such file or folder")
         say(f"preparing {plan.source.entry.name} as {plan.data}")
-        run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
+        report = run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
+        if report.left_out:
+            tell(report, plan.spec)
         plan = resolve(core, tables)  # the set may have other labels than its source announced
     return plan, Dataset(plan.data)
 

@@ -86,6 +86,7 @@ class BCE(Objective[BCEOptions], api=1):
 class Digits(Source[NoOptions], api=1):
     """1,797 handwritten digits that come with ganctl: no network needed."""
 
+    curated = True
     references = (
         "E. Alpaydin, C. Kaynak 1998, Optical Recognition of Handwritten Digits, "
         "UCI Machine Learning Repository, doi:10.24432/C50P49 (CC BY 4.0)",
