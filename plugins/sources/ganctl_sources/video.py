@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import itertools
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -120,12 +119,13 @@ class Clip:
         """
         if every not in self._wanted:
             base, step = self._stream.time_base, Fraction(str(every))
+            times, first = self._times, self._times[0]
             found: dict[int, Fraction] = {}
-            for number in itertools.count():
-                index = bisect_left(self._times, self._times[0] + number * step / base)
-                if index == len(self._times):
-                    break
-                found.setdefault(self._times[index], number * step)
+            index = number = 0
+            while index < len(times):
+                found[times[index]] = number * step
+                number = (times[index] - first) * base // step + 1  # the first after that frame
+                index = bisect_left(times, first + number * step / base)
             self._wanted[every] = found
         return self._wanted[every]
 

@@ -3,6 +3,8 @@
 import os
 import random
 import sys
+import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,43 @@ def test_frames_are_so_many_seconds_apart(tmp_path: Path, name: str) -> None:
     assert [i.key for i in one[:2]] == [f"{name}/000000.000", f"{name}/000001.000"]
     assert Video().resolution(options) == "48x64"
     assert Video().open(options, one[0]).shape == (48, 64, 3)
+
+
+def test_a_gap_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, gap = tmp_path / "a.mkv", 10**7  # seconds
+    with av.open(film(tmp_path / "even.mkv").path) as even, av.open(path, "w") as container:
+        stream = container.add_stream_from_template(even.streams.video[0])
+        for index, packet in enumerate(even.demux()):
+            if packet.pts is not None:
+                late = int(gap / packet.time_base) if index >= 25 else 0
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late
+                packet.stream = stream
+                container.mux(packet)
+    options = VideoOptions(str(path))
+    began = time.process_time()
+    keys = [item.key for item in Video().items(options)]
+    assert keys == [f"a.mkv/{n:010.3f}" for n in (0, 1, 2, 3, gap + 3, gap + 4)]
+    clip = video.Clip(path)
+    monkeypatch.setattr(clip, "_times", [-(2**62), 0, 0, 2**62])
+    for every in (0.001, 1.0, 1e30):
+        assert list(clip.wanted(every)) == ([-(2**62), 0, 2**62] if every < 9 else [-(2**62)])
+    assert time.process_time() - began < 5
+
+
+def test_frames_are_the_first_at_or_after_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = video.Clip(Path(film(tmp_path / "a.mkv", count=2).path))
+    base, chance = clip._stream.time_base, random.Random(0)
+    for every in (0.001, 0.3, 1.0, 2.5):
+        times = sorted(chance.choices(range(-3000, 9000), k=60))
+        monkeypatch.setattr(clip, "_times", times)
+        clip._wanted.clear()
+        slow: dict[int, Fraction] = {}
+        for number in range(int((times[-1] - times[0]) * base / Fraction(str(every))) + 1):
+            seconds = number * Fraction(str(every))
+            slow.setdefault(min(t for t in times if t - times[0] >= seconds / base), seconds)
+        assert clip.wanted(every) == slow
 
 
 @pytest.mark.parametrize("name", CODECS)
