@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from ganctl import Item, Opt, Source, Unreadable, UserError
 
 from . import files
 from .places import reader
+
+T = TypeVar("T")
 
 ADVICE = "pip install 'ganctl[parquet]'"
 MAX_GROUP = 8 * 2**30
@@ -52,13 +54,13 @@ class Parquet(Source[ParquetOptions], api=1):
         return files.stamp(_files(options.path))
 
     def count(self, options: ParquetOptions) -> int:
-        return sum(_opened(file).metadata.num_rows for file in _files(options.path))
+        return sum(_facts(file).metadata.num_rows for file in _files(options.path))
 
     def items(self, options: ParquetOptions) -> Iterator[Item]:
         for file in _files(options.path):
             columns = Columns.of(file, options)
             row = 0
-            for group in range(_opened(file).metadata.num_row_groups):
+            for group in range(_facts(file).metadata.num_row_groups):
                 for index, label in enumerate(columns.labels(group)):
                     yield Item(
                         key=f"{file.name}/{row:06d}",
@@ -71,7 +73,7 @@ class Parquet(Source[ParquetOptions], api=1):
     def open(self, options: ParquetOptions, item: Item) -> bytes:
         file, group, row = Path(item.meta["file"]), item.meta["group"], item.meta["row"]
         with _groups:  # threads wait, so that none reads a group twice
-            pictures = _pictures(_opened(file), file, group, Columns.of(file, options).image)
+            pictures = _pictures(_facts(file), file, group, Columns.of(file, options).image)
         value = pictures[row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None:
@@ -94,8 +96,8 @@ class Columns:
     @classmethod
     def of(cls, file: Path, options: ParquetOptions) -> Columns:
         """Raises `UserError` when there are none."""
-        schema = _opened(file).schema_arrow
-        features = _features(schema.metadata or {})
+        facts = _facts(file)
+        schema, features = facts.schema, facts.features
         for wanted in (options.image_column, options.label_column):
             if wanted and wanted not in schema.names:
                 there = ", ".join(schema.names)
@@ -123,7 +125,7 @@ class Columns:
     def labels(self, group: int) -> Iterator[str | None]:
         """One for each row of the row group."""
         if self.label is None:
-            yield from [None] * _opened(self.file).metadata.row_group(group).num_rows
+            yield from [None] * _facts(self.file).metadata.row_group(group).num_rows
             return
         for value in _column(self.file, group, self.label).to_pylist():
             if isinstance(value, int) and self.names:
@@ -150,16 +152,29 @@ def _arrow(module: str) -> Any:
         raise UserError(f"source parquet needs pyarrow: {ADVICE}") from None
 
 
-@files.kept(256)
-def _opened(file: Path) -> Any:
-    """A `pyarrow.parquet.ParquetFile`: its metadata; rows are read with handles of their own."""
-    return _guarded(file, lambda: _arrow("pyarrow.parquet").ParquetFile(file))
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What the end of a file says of it; the file itself is closed."""
+
+    metadata: Any
+    schema: Any
+    features: dict[str, Any]
+
+
+@files.kept(1024)
+def _facts(file: Path) -> Facts:
+    def read() -> Facts:
+        with _arrow("pyarrow.parquet").ParquetFile(file) as opened:
+            schema = opened.schema_arrow
+            return Facts(opened.metadata, schema, _features(schema.metadata or {}))
+
+    return _guarded(file, read)
 
 
 def _column(file: Path, group: int, name: str) -> Any:
     """One column of one row group, as a `pyarrow.ChunkedArray`."""
     parquet = _arrow("pyarrow.parquet")
-    known = _opened(file).metadata
+    known = _facts(file).metadata
 
     def read() -> Any:
         with parquet.ParquetFile(file, metadata=known) as opened:
@@ -172,9 +187,9 @@ _groups = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _pictures(opened: Any, file: Path, group: int, name: str) -> Any:
-    """The column of pictures in one row group; `opened` is another when the file has changed."""
-    size = opened.metadata.row_group(group).total_byte_size
+def _pictures(facts: Facts, file: Path, group: int, name: str) -> Any:
+    """The column of pictures in one row group; `facts` are others when the file has changed."""
+    size = facts.metadata.row_group(group).total_byte_size
     if size > MAX_GROUP:
         raise UserError(
             f"source parquet: {file}: row group {group} has {size >> 20:,} MB, which are read "
@@ -183,7 +198,7 @@ def _pictures(opened: Any, file: Path, group: int, name: str) -> Any:
     return _column(file, group, name)
 
 
-def _guarded(file: Path, read: Callable[[], Any]) -> Any:
+def _guarded(file: Path, read: Callable[[], T]) -> T:
     """What `read` gives; what pyarrow raises about the file is a `UserError`."""
     try:
         return read()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,35 @@ def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     Path(options.path).write_bytes(content)
     with pytest.raises(UserError, match=r"a\.parquet: damaged"):
         Parquet().open(options, items[0])
+
+
+def test_many_files_need_few_descriptors(tmp_path: Path) -> None:
+    content = Path(written(tmp_path, {"image": PICTURES, "label": [1] * 5}).path).read_bytes()
+    for number in range(60):
+        (tmp_path / f"b{number:02}.parquet").write_bytes(content)
+    options = ParquetOptions(path=str(tmp_path))
+    Parquet().check(written(tmp_path, {"image": PICTURES}))  # pyarrow is loaded and has its threads
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/dev/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 16, allowed[1]))
+    try:
+        Parquet().check(options)
+        items = list(Parquet().items(options))
+        assert len({Parquet().open(options, item) for item in items}) == 5
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert len(items) == Parquet().count(options) == 61 * 5
+
+
+def test_what_hugging_face_says_is_parsed_once_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, features = [], parquet._features
+    monkeypatch.setattr(parquet, "_features", lambda m: asked.append(m) or features(m))
+    options = written(tmp_path, {"image": PICTURES}, features={"image": {"_type": "Image"}})
+    for item in Parquet().items(options):
+        Parquet().open(options, item)
+    assert len(asked) == 1
 
 
 def test_a_huge_row_group_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
