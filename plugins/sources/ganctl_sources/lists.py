@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ganctl import Item, Opt, Source, UserError, is_image_name
+from ganctl import Item, Opt, Source, UserError
 
 from . import files
 from .places import reader
 
-FILE_COLUMNS = ("file", "path", "filename", "image", "name")
+FILE_COLUMNS = (
+    *("file", "path", "filename", "file_name", "filepath", "file_path"),
+    *("image", "image_path", "img", "name"),
+)
 LABEL_COLUMNS = ("label", "class", "genre", "category")
+KNOWN_COLUMNS = frozenset(FILE_COLUMNS + LABEL_COLUMNS)
+"""A first row with one of them is a header, and no other is: a picture may have any name."""
+
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -87,21 +93,24 @@ def _text(lines: Iterator[str]) -> Iterator[Row]:
 
 
 def _csv(lines: Iterator[str], path: Path) -> Iterator[Row]:
-    first = next(lines, "")
+    skipped, first = next(((i, line) for i, line in enumerate(lines) if line.strip()), (0, ""))
     table = csv.reader(_again(first, lines), delimiter=max(",;\t", key=first.count), strict=True)
-    file = label = None
+    file, label = 0, None
+    header: list[str] | None = None
     for cells in table:
-        if file is None:
-            file, label = _columns(cells)
-            if not is_image_name(Path(cells[file]).name if cells else ""):
-                continue  # a header, unless the first line names a picture
         if not any(cell.strip() for cell in cells):
             continue
+        if header is None:
+            header = [cell.strip().lower() for cell in cells]
+            file, label = _columns(header)
+            if not KNOWN_COLUMNS.isdisjoint(header):
+                continue
+        line = skipped + table.line_num
         name = cells[file] if file < len(cells) else ""
         if not name.strip():
-            raise UserError(f"source list: {path}, line {table.line_num}: no file is named")
+            raise UserError(f"source list: {path}, line {line}: no file is named")
         text = cells[label].strip() if label is not None and label < len(cells) else ""
-        yield table.line_num, name, text or None
+        yield line, name, text or None
 
 
 def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
@@ -109,9 +118,8 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _columns(header: list[str]) -> tuple[int, int | None]:
-    """Which column holds the files, and which the labels."""
-    names = [name.strip().lower() for name in header]
+def _columns(names: list[str]) -> tuple[int, int | None]:
+    """Which column holds the files, and which the labels; without names the first two do."""
     file = next((names.index(name) for name in FILE_COLUMNS if name in names), 0)
     label = next((names.index(name) for name in LABEL_COLUMNS if name in names), None)
     if label is None and len(names) == 2:
