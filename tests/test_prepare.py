@@ -110,6 +110,17 @@ def test_training_prepares_with_the_same_steps(ganctl: CLI) -> None:
     assert ganctl("resume", "run", "--kimg", 0.02).returncode == 0
 
 
+def test_shards_are_named_by_a_pattern(ganctl: CLI) -> None:
+    import tarfile
+
+    for number in range(2):
+        file = picture(ganctl.folder, "a.png", number)
+        with tarfile.open(ganctl.folder / f"s-{number:03d}.tar", "w") as tar:
+            tar.add(file, f"{number}.png")
+    words = ("s-{000..001}.tar", "--source", "tar", "--out", "set.zip", "--resolution", 8)
+    assert prepared(ganctl, *words)["images"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -180,7 +180,7 @@ class Source(Plugin[O]):
         raise NotImplementedError
 
     def open(self, options: O, item: Item) -> bytes | np.ndarray[Any, Any]:
-        """An encoded image file, or uint8 pixels of shape (H, W), (H, W, 3) or (H, W, 4).
+        """An encoded image file, or uint8 pixels of shape (H, W) or (H, W, C), C 1, 3 or 4.
 
         Called from several threads at once. Raises `Unreadable` for a picture that must be
         left out, `UserError` when nothing more can be read.

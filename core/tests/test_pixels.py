@@ -172,7 +172,7 @@ def test_what_is_no_picture_says_so_in_one_line(data: bytes) -> None:
 
 def test_arrays_are_pictures_too() -> None:
     gray = np.array([[0, 255]], dtype=np.uint8)
-    assert decode(gray, 1).tolist() == [[[0], [255]]]
+    assert decode(gray, 1).tolist() == decode(gray[:, :, None], 1).tolist() == [[[0], [255]]]
     assert decode(gray, 3).tolist() == [[[0] * 3, [255] * 3]]
     colour = np.array([[[1, 2, 3]]], dtype=np.uint8)
     assert decode(colour, 3).tolist() == [[[1, 2, 3]]]

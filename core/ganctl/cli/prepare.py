@@ -54,8 +54,8 @@ def run(argv: list[str]) -> int:
         refuse_existing(Path(out))
         options = dict(given.get("source", {}))
         if pictures is not None:
-            options["path"] = str(existing(pictures))
-            source = source or which_source(Path(pictures)).reference
+            options["path"] = pictures
+            source = source or which_source(existing(pictures)).reference
         elif source is None:
             raise UserError("prepare: say where the pictures are: ganctl prepare SRC")
         choice = Choice.make("source", {"name": source, **options})

@@ -59,7 +59,7 @@ def open_picture(data: bytes | Pixels, max_pixels: int = MAX_PIXELS) -> Image:
     with _unreadable():
         image: Image.Image
         if isinstance(data, np.ndarray):
-            image = Image.fromarray(data)
+            image = Image.fromarray(data[:, :, 0] if data.shape[2:] == (1,) else data)
         else:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
