@@ -18,7 +18,7 @@ from ganctl.data import cache, disk_cache
 from ganctl.data.dataset import Dataset, DatasetWriter
 from ganctl.data.disk_cache import has_room, map_images
 from ganctl.data.memory import free_memory
-from ganctl.data.parallel import AHEAD, in_threads
+from ganctl.data.parallel import AHEAD, cores, in_threads
 from ganctl.errors import GanctlError
 from ganctl.spec import ImageSpec
 
@@ -329,10 +329,9 @@ def test_work_in_threads_comes_in_order_and_not_too_far_ahead() -> None:
         begun.append(number)
         return number**2
 
-    threads = os.cpu_count() or 1
     for count, result in enumerate(in_threads(square, range(1000))):
         assert result == count**2
-        assert len(begun) <= count + (AHEAD + 1) * threads + 1
+        assert len(begun) <= count + (AHEAD + 1) * cores() + 1
     assert len(begun) == 1000
 
 

@@ -7,6 +7,7 @@ imported, so that they take a fraction of a second.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -32,6 +33,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may know no ≥, a name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(arguments)
     except Interrupted as stopped:

@@ -75,7 +75,8 @@ class Dataset:
             raise UserError(
                 f"{self.path}: {name} is {height}x{width} but {self.names[0]} is "
                 f"{self.spec.height}x{self.spec.width}; let ganctl make them equal: "
-                f"ganctl prepare {self.path} --out SET.zip --resolution {self.spec.height}"
+                f"ganctl prepare {self.path} --out SET.zip "
+                f"--resolution {self.spec.height}x{self.spec.width}"
             )
         return np.array(pixels.transpose(2, 0, 1), order="C")
 

@@ -97,10 +97,13 @@ def read_account(dataset: Dataset) -> Account | None:
     if data is None:
         return None
     try:
-        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8", "replace"), newline="")))
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8", "replace"), newline=""))
+        if not {"kept", "why"} <= set(reader.fieldnames or ()):
+            return None
+        rows = list(reader)
         kept = [row["kept"] == "yes" for row in rows]
         reasons = Counter((row["why"] or "").partition(":")[0] for row in rows)
-    except (csv.Error, KeyError):
+    except csv.Error:
         return None
     reasons.pop("", None)
     return Account(len(rows), sum(kept), dict(reasons.most_common()))
