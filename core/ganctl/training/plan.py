@@ -148,8 +148,6 @@ def _spec(
                 own = plugin.resolution(source.options)
                 size = parse_resolution(own) if own else (architecture.resolution,) * 2
             spec = ImageSpec(*size, preparation.channel_count)
-            if settings.cond:
-                spec = replace(spec, classes=_count_classes(source, preparation))
             path = (
                 Path(settings.data)
                 if settings.data is not None
@@ -159,6 +157,9 @@ def _spec(
             )
         if path.exists():
             spec = Dataset(path).spec  # only the set itself knows which labels were kept
+        elif settings.cond:
+            with source.entry.guard():
+                spec = replace(spec, classes=_count_classes(source, preparation))
     if settings.cond and not spec.classes:
         raise UserError(f"cond: {path if source is None else source.entry.name} has no labels")
     return (spec if settings.cond else replace(spec, classes=0, class_names=())), path
