@@ -248,7 +248,7 @@ def test_unequally_labelled_pictures_are_refused_or_trained_on(ganctl: CLI, tiny
     for index in range(80):
         folder = ganctl.folder / "pictures" / ("", "cats", "dogs")[index % 3]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8), index).save(folder / f"{index}.png")
+        Image.linear_gradient("L").resize((8, 8 + index)).save(folder / f"{index}.png")
     options = ("--source", "folder", "--source.path", "pictures", "--resolution", "8", "--cond")
     result = ganctl("train", *tiny, *options, "--kimg", "0.5", "--run", "run")
     errors = [line for line in result.stderr.splitlines() if line.startswith("ganctl: error:")]
@@ -263,7 +263,7 @@ def test_a_class_whose_only_picture_cannot_be_read_is_no_class(ganctl: CLI, tiny
     for index in range(80):
         folder = ganctl.folder / "pictures" / ("ants", "cats")[index % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8), index).save(folder / f"{index}.png")
+        Image.linear_gradient("L").resize((8, 8 + index)).save(folder / f"{index}.png")
     (ganctl.folder / "pictures/bees").mkdir()
     (ganctl.folder / "pictures/bees/1.png").write_text("not a picture")
     options = ("--source", "folder", "--source.path", "pictures", "--resolution", "8", "--cond")

@@ -68,7 +68,7 @@ def test_a_folder_of_anything_becomes_a_set(ganctl: CLI) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout == "set.zip\n"
     assert "kept 8 of 10 pictures" in result.stderr
-    assert "left out 1: duplicate (such as rock/again.jpg)" in result.stderr
+    assert "left out 1: duplicate (rock/again.jpg: the same file as rock/1.jpg)" in result.stderr
     assert "2 classes of 3 to 5 images" in result.stderr
     rows = {row["file"]: row for row in table(ganctl.folder / "set.zip")}
     assert rows["rock/notes.txt"]["why"] == "unreadable: not a picture file"

@@ -112,7 +112,9 @@ def tell(report: Report, spec: ImageSpec) -> None:
     kept = f"kept {report.kept:,} of {report.pictures:,} pictures"
     say(kept if report.images == report.kept else f"{kept}: {report.images:,} images")
     for reason, number in report.left_out.most_common(8):
-        say(f"  left out {number:,}: {reason} (such as {shown(report.first[reason][0])})")
+        file, why = report.first[reason]
+        detail = f"{shown(file)}{why.removeprefix(reason)}"
+        say(f"  left out {number:,}: {reason} ({'such as ' if number > 1 else ''}{detail})")
     if report.left_out:
         say("  report.csv in the set tells why, for every file")
     if report.enlarged:
