@@ -3,11 +3,10 @@
     python benchmarks/loader.py [--data SET] [--images 2000] [--rounds 15] [--out FILE.json]
 
 `--cache disk` is held against indexing a NumPy memory map of the same file, `--cache memory`
-against torch's index_select on the same tensor: the quickest bare ways on a CPU. Both take the
-same rows turn by turn, the order changing each round. Between batches nothing is computed, so
-reading ahead hides nothing. Reported beside them: `--cache none` (decoding each time), what
-`--mirror` adds, and plain indexing of the tensor, which is ten times as slow. The set is the
-given one, else drawn: PNGs of 256 × 256.
+against torch's index_select on the same tensor. All take the same rows turn by turn, a few batches
+each, the order changing. Between batches nothing is computed, so reading ahead hides nothing.
+Reported beside them: `--cache none` (decoding each time), what `--mirror` adds, and plain indexing
+of the tensor. The set is the given one, else drawn: PNGs of 256 × 256.
 """
 
 from __future__ import annotations
@@ -34,6 +33,9 @@ from ganctl.spec import ImageSpec
 
 CPU = torch.device("cpu")
 
+TURN = 5
+"""Batches that one way takes before it is the next one's turn."""
+
 
 def draw(path: Path, count: int) -> None:
     """Noise on a coarse grid: PNGs of about the size of photographs'."""
@@ -58,7 +60,7 @@ def measure(dataset: Dataset, batch: int, rounds: int, steps: int) -> list[dict[
         for name in ("memory", "disk", "none", "memory+mirror")
     }
     mapped = map_images(dataset)
-    tensor = torch.from_numpy(mapped.copy())
+    tensor = torch.from_numpy(loaders["memory"]._images.images)  # type: ignore[attr-defined]
     # The rows of each step, as the loaders take them; drawing them is the loaders' own work.
     rows: list[Tensor] = [loaders["memory"]._rows(step) for step in range(rounds * steps)]
     bare: dict[str, Callable[[int], Any]] = {
@@ -69,11 +71,15 @@ def measure(dataset: Dataset, batch: int, rounds: int, steps: int) -> list[dict[
     ways: dict[str, Callable[[int], Any]] = {**bare, **loaders}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
-        span = range(number * steps, (number + 1) * steps)
-        order = list(ways) if number % 2 else list(reversed(ways))
-        for name in order:
-            part = span[: max(2, steps // 10)] if name in ("none", "indexing") else span
-            times[name].append(seconds(ways[name], part))
+        totals = dict.fromkeys(ways, 0.0)
+        starts = range(number * steps, (number + 1) * steps, TURN)
+        for turn, start in enumerate(starts):
+            order = list(ways)
+            for name in order[turn % len(order) :] + order[: turn % len(order)]:
+                if name not in ("none", "indexing") or turn == 0:
+                    totals[name] += seconds(ways[name], range(start, start + TURN))
+        for name, total in totals.items():
+            times[name].append(total / (1 if name in ("none", "indexing") else len(starts)))
     table = []
     for name, against in (
         ("memory", "index_select"),
@@ -103,9 +109,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    asked.steps -= asked.steps % TURN
     torch.set_num_threads(asked.threads)
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from ganctl.data import cache as cache_module
 from ganctl.data.cache import Place
 from ganctl.data.dataset import Dataset, DatasetWriter
-from ganctl.data.loader import AHEAD, Loader
+from ganctl.data.loader import AHEAD, Loader, mirrored
 from ganctl.errors import UserError
 from ganctl.spec import ImageSpec
 
@@ -203,3 +204,22 @@ def test_gathering_counts_the_mirrored_images_after_the_others(leaning: Dataset)
     loader = Loader(leaning, 4, 0, CPU, mirror=True)
     shown = loader.gather(torch.tensor([3, COUNT + 3]))
     assert shown.flatten().tolist() == [30, 31, 31, 30]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 6, 7, 8, 12, 24, 28])
+def test_mirroring_turns_every_row_of_pixels_round(width: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 2, width), dtype=np.uint8)
+    before = pixels.copy()
+    assert np.array_equal(mirrored(pixels), pixels[..., ::-1])
+    assert np.array_equal(pixels, before)
+    assert mirrored(pixels[:0]).shape == (0, 3, 2, width)
+
+
+def test_a_file_larger_than_the_memory_is_read_ahead(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Loader(dataset, 4, 0, CPU, cache="memory")
+    monkeypatch.setattr(cache_module, "free_memory", lambda: COUNT * 2 * 3 - 1)
+    read = Loader(dataset, 4, 0, CPU, cache="disk")
+    assert shown(read, range(9)) == shown(kept, range(9))
+    assert len(read._ahead) == AHEAD

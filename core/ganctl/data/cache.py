@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from .dataset import Dataset
 from .disk_cache import has_room, map_images
 from .memory import free_memory
 from .parallel import cores, in_threads
+from .pixels import Pixels
 
 Place = Literal["none", "memory", "disk", "device"]
 
@@ -32,40 +34,27 @@ class Images(Protocol):
         """Those images, (N, C, H, W) uint8 in a tensor of their own. `indices`: int64, CPU."""
 
 
-class Kept:
-    """Decoded, in memory or on the device."""
+class InMemory:
+    """Decoded, in an array: of this process, or a file mapped into its memory."""
+
+    def __init__(self, images: Pixels, slow: bool = False) -> None:
+        self.images, self.slow = images, slow
+
+    def gather(self, indices: Tensor) -> Tensor:
+        # A tenth of the time of indexing a tensor: rows are copied whole.
+        return torch.from_numpy(self.images.take(indices.numpy(), axis=0))
+
+
+class OnDevice:
+    """Decoded, in the GPU's memory."""
 
     slow = False
 
-    def __init__(
-        self, dataset: Dataset, device: torch.device, advance: Callable[[int], None]
-    ) -> None:
-        try:
-            self.images = torch.empty(dataset.shape, dtype=torch.uint8, device=device)
-        except (RuntimeError, MemoryError):  # torch's own message is no line for a user
-            raise GanctlError(
-                f"no room for {math.prod(dataset.shape) / 1e6:,.0f} MB of images on {device}: "
-                "use --cache disk or --cache none"
-            ) from None
-        for index, pixels in enumerate(in_threads(dataset.read, range(len(dataset)))):
-            self.images[index] = torch.from_numpy(pixels)
-            advance(index + 1)
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
 
     def gather(self, indices: Tensor) -> Tensor:
-        # A tenth of the time of self.images[indices]: rows are copied whole.
         return self.images.index_select(0, indices.to(self.images.device))
-
-
-class Mapped:
-    """Decoded, in a file."""
-
-    slow = True
-
-    def __init__(self, dataset: Dataset, advance: Callable[[int], None]) -> None:
-        self.images = map_images(dataset, advance)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return torch.from_numpy(self.images.take(indices.numpy(), axis=0))
 
 
 class Decoded:
@@ -90,8 +79,24 @@ def open_images(
     if place == "none":
         return Decoded(dataset, advance)
     if place == "disk":
-        return Mapped(dataset, advance)
-    return Kept(dataset, device if place == "device" else torch.device("cpu"), advance)
+        mapped = map_images(dataset, advance)
+        return InMemory(mapped, slow=mapped.nbytes > free_memory())
+    if place == "memory":
+        device = torch.device("cpu")
+    try:
+        if device.type == "cpu":  # NumPy asks for huge pages: rows far apart are found faster
+            images = torch.from_numpy(np.empty(dataset.shape, np.uint8))
+        else:
+            images = torch.empty(dataset.shape, dtype=torch.uint8, device=device)
+    except (RuntimeError, MemoryError):  # their own messages are no lines for a user
+        raise GanctlError(
+            f"no room for {math.prod(dataset.shape) / 1e6:,.0f} MB of images on {device}: "
+            "use --cache disk or --cache none"
+        ) from None
+    for index, pixels in enumerate(in_threads(dataset.read, range(len(dataset)))):
+        images[index] = torch.from_numpy(pixels)
+        advance(index + 1)
+    return InMemory(images.numpy()) if device.type == "cpu" else OnDevice(images)
 
 
 def choose(dataset: Dataset, device: torch.device) -> Place:

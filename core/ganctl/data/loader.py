@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..random import derive
 from .cache import Place, choose, open_images
 from .dataset import Dataset
+from .pixels import Pixels
 
 AHEAD = 2
 """Batches that are read in the background, where reading takes time."""
@@ -86,8 +89,12 @@ class Loader:
     def _flip(self, images: Tensor, rows: Tensor) -> Tensor:
         if not self.mirror:
             return images
-        flipped = (rows >= len(self.dataset)).to(images.device).view(-1, 1, 1, 1)
-        return torch.where(flipped, images.flip(3), images)
+        flipped = rows >= len(self.dataset)
+        if images.device.type == "cpu":
+            pixels, chosen = images.numpy(), flipped.numpy()
+            pixels[chosen] = mirrored(pixels[chosen])
+            return images
+        return torch.where(flipped.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
     def _rows(self, step: int) -> Tensor:
         start, stop = step * self.batch, (step + 1) * self.batch
@@ -109,3 +116,12 @@ class Loader:
             generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
             self._order = epoch, torch.randperm(self._length, generator=generator)
         return self._order[1]
+
+
+def mirrored(pixels: Pixels) -> Pixels:
+    """(N, C, H, W) uint8 flipped left to right: up to eight pixels at a time, as bytes of a word.
+
+    One at a time, in NumPy or torch, takes three times as long.
+    """
+    words = pixels.view(f"u{math.gcd(pixels.shape[3], 8)}")
+    return words[..., ::-1].copy().byteswap(inplace=True).view(np.uint8)
