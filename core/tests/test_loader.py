@@ -223,3 +223,22 @@ def test_a_file_larger_than_the_memory_is_read_ahead(
     read = Loader(dataset, 4, 0, CPU, cache="disk")
     assert shown(read, range(9)) == shown(kept, range(9))
     assert len(read._ahead) == AHEAD
+
+
+def test_images_on_a_device_are_gathered_there() -> None:
+    images = torch.arange(24, dtype=torch.uint8).view(4, 1, 2, 3)
+    rows = torch.tensor([2, 0, 2])
+    assert torch.equal(cache_module.OnDevice(images).gather(rows), images[rows])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("cache", [*CACHES, "auto"])
+def test_a_gpu_shows_what_the_cpu_shows(dataset: Dataset, cache: Place) -> None:
+    gpu = Loader(dataset, 4, 0, torch.device("cuda"), True, cache=cache, mirror=True)
+    cpu = Loader(dataset, 4, 0, CPU, True, cache="memory", mirror=True)
+    for step in range(9):
+        for one, other in zip(gpu(step), cpu(step), strict=True):
+            assert one is not None
+            assert other is not None
+            assert one.device.type == "cuda"
+            assert torch.equal(one.cpu(), other)
