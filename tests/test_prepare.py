@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import time
 import zipfile
@@ -184,6 +185,26 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(ganctl: CLI) -> None:
         assert ganctl(*words, "set.zip").returncode == 0
     assert hashlib.sha256((ganctl.folder / "set.zip").read_bytes()).hexdigest() == whole
     assert not (ganctl.folder / ".set.zip.work").exists()
+
+
+@pytest.mark.slow
+def test_after_ctrl_c_the_same_command_goes_on(ganctl: CLI) -> None:
+    many(ganctl.folder / "pictures", 1500)
+    words = ("prepare", "pictures", "--resolution", "64", "--out", "set.zip")
+    process = ganctl.start(*words)
+    try:
+        while not list(ganctl.folder.glob(".set.zip.work/000001.zip")):
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 3, output
+    assert output.splitlines()[-1] == "ganctl: stopped; the same command goes on where it was"
+    assert list(ganctl.folder.glob(".set.zip.work/000001.zip"))
+    assert ganctl(*words).returncode == 0
+    assert len(Dataset(ganctl.folder / "set.zip")) == 1500
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import typer
 from ..data.preparation import Preparation
 from ..data.prepare import Report, refuse_existing, shown
 from ..data.prepare import prepare as prepare_set
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..options import load
 from ..registry import Entry, PluginError, entries
 from ..spec import ImageSpec, parse_resolution
@@ -104,7 +104,10 @@ def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparatio
     with quiet_libraries(), source.entry.guard():
         count = source.plugin.count(source.options)
         with progress("preparing", count, "images") as advance:
-            return prepare_set(source.plugin, source.options, spec, path, how, advance)
+            try:
+                return prepare_set(source.plugin, source.options, spec, path, how, advance)
+            except KeyboardInterrupt:
+                raise Interrupted("stopped; the same command goes on where it was") from None
 
 
 def tell(report: Report, spec: ImageSpec) -> None:
