@@ -272,6 +272,13 @@ def test_every_wrongness_is_accounted_for(ganctl: CLI, shared: Shared) -> None:
         dataset = Dataset(ganctl.folder / "set.zip")
         assert len(dataset) == sum(row["kept"] == "yes" for row in rows)
         by_name = {row["file"]: row for row in rows}
+        landscapes = [
+            dataset.read(dataset.names.index(row["images"])).astype(int)
+            for name, row in by_name.items()
+            if name.startswith("exif_rotated/exif__Landscape")
+        ]
+        assert len(landscapes) == 5  # one scene, turned five ways, but for a number in its middle
+        assert max(np.abs(one - landscapes[0]).mean() for one in landscapes) < 5
         for name in ("png_16bit/irs__basi0g16.png", "rgba/mei__basn6a08.png"):
             data = decode(archive.read(name), 3)  # 32 x 32; its own tests say that it is right
             image = Image.fromarray(data).resize((64, 64), Image.Resampling.LANCZOS)
