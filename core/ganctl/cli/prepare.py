@@ -130,7 +130,8 @@ def tell(report: Report, spec: ImageSpec) -> None:
         say(f"  unlabelled: {report.labels['']:,} images have no label, so none is kept")
     elif classes:
         least, most = min(classes.values()), max(classes.values())
-        say(f"  {len(classes)} classes of {least:,} to {most:,} images")
+        word = "class" if len(classes) == 1 else "classes"
+        say(f"  {len(classes)} {word} of {least:,} to {most:,} images")
 
 
 def summary(report: Report) -> dict[str, Any]:
