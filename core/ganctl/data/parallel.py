@@ -45,7 +45,7 @@ class Budget:
                 self._changed.notify_all()
 
 
-def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
+def in_threads(function: Callable[[A], B], items: Iterable[A], ahead: int = AHEAD) -> Generator[B]:
     """`map(function, items)`, in order. The first error ends it, and what has not begun."""
     threads = cores()
     pool = ThreadPoolExecutor(threads)
@@ -53,7 +53,7 @@ def in_threads(function: Callable[[A], B], items: Iterable[A]) -> Generator[B]:
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > AHEAD * threads:
+            if len(waiting) > ahead * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

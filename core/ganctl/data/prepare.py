@@ -40,6 +40,9 @@ from .preparation import NAMES, Preparation, Prepared, prepare_picture
 SHARD = 256
 """Pictures per shard: what a killed run may have to do again."""
 
+AHEAD = 64
+"""Finished pictures per thread that may wait while a shard is written: encoded, so small."""
+
 OUTCOMES = "outcomes.json"
 
 
@@ -191,7 +194,7 @@ def _work_through(
             return file, item, Prepared(why=f"unreadable: {error}")
         return file, item, prepare_picture(data, how, spec)
 
-    with closing(in_threads(one, missing())) as results:
+    with closing(in_threads(one, missing(), AHEAD)) as results:
         for file, shard in groupby(results, key=itemgetter(0)):
             outcomes = []
             for _, item, outcome in shard:
