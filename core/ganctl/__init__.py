@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .adversarial import AdversarialOptions as AdversarialOptions
+    from .adversarial import adversarial_phases as adversarial_phases
+    from .adversarial import squared_gradient as squared_gradient
     from .data.dataset import is_image_name as is_image_name
     from .data.pixels import Unreadable as Unreadable
     from .errors import GanctlError as GanctlError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from .interfaces import Phase as Phase
     from .interfaces import Players as Players
     from .interfaces import Progress as Progress
+    from .interfaces import Reals as Reals
     from .interfaces import StyleGenerator as StyleGenerator
     from .model import Model as Model
     from .model import load as load
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from .spec import ImageSpec as ImageSpec
 
 _HOME = {
+    "adversarial": ["AdversarialOptions", "adversarial_phases", "squared_gradient"],
     "data.dataset": ["is_image_name"],
     "data.pixels": ["Unreadable"],
     "spec": ["ImageSpec"],
@@ -48,7 +53,7 @@ _HOME = {
     "hooks": ["hookimpl"],
     "interfaces": [
         *("Augmenter", "Batch", "Discriminator", "Evaluator", "Generator", "ImageBatch"),
-        *("Phase", "Players", "Progress", "StyleGenerator"),
+        *("Phase", "Players", "Progress", "Reals", "StyleGenerator"),
     ],
     "model": ["Model", "load"],
     "options": ["Opt"],

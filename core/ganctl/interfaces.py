@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,25 @@ class Progress:
         return min(self.images / self.total, 1.0) if self.total else 1.0
 
 
+class Reals(Protocol):
+    """The training set, as far as networks may ask about it."""
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """(mean, deviation) of each channel over all pixels of all images, in [-1, 1] units.
+
+        Two float32 tensors (C,). The whole set is read at the first call.
+        """
+
+
 class Network(nn.Module):
     """A module of a run. Its parameters and buffers are its whole state."""
+
+    def fit(self, reals: Reals) -> None:
+        """Told once, before the first step of a new run, what it will be trained on.
+
+        What it takes from there belongs in buffers, which checkpoints hold. Raises `UserError`
+        when it cannot be trained on this set. The default does nothing.
+        """
 
     def at(self, progress: Progress) -> None:
         """Told before every step how far the run is: for growing and fading networks.
@@ -81,7 +98,7 @@ class StyleGenerator(Generator):
 class Discriminator(Network):
     """Images to logits."""
 
-    rowwise: ClassVar[bool] = False
+    rowwise: bool = False
     """True when a row's logit depends on that row alone (no batch statistics): reals and
     fakes may then be judged in one pass, which is faster and gives the same numbers."""
 
@@ -216,12 +233,18 @@ class Players:
         logits: Tensor = self.discriminator(x, c)
         return logits
 
-    def judge(self, batch: Batch, fakes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the batch's reals and of as many fakes, in one pass where D allows it."""
+    def judge(
+        self, batch: Batch, fakes: Tensor, *, reals: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the batch's images and of as many fakes, in one pass where D allows it.
+
+        `reals` are what is judged in place of `batch.images`.
+        """
+        reals = batch.images if reals is None else reals
         if not self.discriminator.rowwise:
-            return self.critic(batch.images, batch.labels), self.critic(fakes, batch.labels)
+            return self.critic(reals, batch.labels), self.critic(fakes, batch.labels)
         labels = None if batch.labels is None else torch.cat([batch.labels, batch.labels])
-        real, fake = self.critic(torch.cat([batch.images, fakes]), labels).chunk(2)
+        real, fake = self.critic(torch.cat([reals, fakes]), labels).chunk(2)
         return real, fake
 
 
@@ -234,6 +257,7 @@ class Phase:
     `every=n`). A phase is `lazy` when it is a regulariser that runs less often than its
     player's main phase: its loss is then scaled by `every`, and the player's Adam is
     adjusted as in Karras et al. 2020a, appendix B (lr·r, β^r, r = every / (every + 1)).
+    `after` is called when the step is done, without gradients: what keeps weights in bounds.
     """
 
     name: str
@@ -241,6 +265,7 @@ class Phase:
     loss: Callable[[Batch], Tensor]
     every: int = 1
     lazy: bool = False
+    after: Callable[[], None] | None = None
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Every random draw of a run is a function of (seed, purpose, step) and of the row it is for.
 
 Nothing about randomness has to be saved: a run that resumes at step 1,000 seeds step 1,000
-as the first run did. And a draw made through `randn` or `dropout_mask` for some rows of a
+as the first run did. And a draw made through `randn`, `rand` or `dropout_mask` for some rows of a
 batch equals those rows of the draw for the whole batch, so micro-batches see what the
 batch would have seen.
 """
@@ -76,6 +76,12 @@ def randn(n: int, *shape: int, device: torch.device | None = None) -> Tensor:
     """Standard normal float32 of shape (n, *shape)."""
     total, part, copies = _drawn_rows(n)
     return _keep(torch.randn(total, *shape, device=device), part, copies)
+
+
+def rand(n: int, *shape: int, device: torch.device | None = None) -> Tensor:
+    """Uniform in [0, 1), float32 of shape (n, *shape)."""
+    total, part, copies = _drawn_rows(n)
+    return _keep(torch.rand(total, *shape, device=device), part, copies)
 
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:

@@ -178,7 +178,9 @@ def train_run(
     with memory_errors():
         with progress("reading the set", len(dataset), "images") as advance:
             session = Session(plan, dataset, hooks, advance)
-        if checkpoint is not None:
+        if checkpoint is None:
+            session.begin()
+        else:
             session.resume(checkpoint)
             say(f"continuing from {checkpoint}")
         run = open_run()

@@ -67,6 +67,18 @@ class Loader:
         """The images of these rows, (N, C, H, W) uint8 on the CPU."""
         return self._flip(self._images.gather(self._indices(rows)).cpu(), rows)
 
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """(mean, deviation) of each channel over the whole set, (C,) each, in [-1, 1] units."""
+        count, channels, height, width = self.dataset.shape
+        total = torch.zeros(2, channels, dtype=torch.int64)
+        for start in range(0, count, 1024):
+            pixels = self.gather(torch.arange(start, min(start + 1024, count))).to(torch.int32)
+            total[0] += pixels.sum(dim=(0, 2, 3))
+            total[1] += pixels.square().sum(dim=(0, 2, 3))
+        mean, square = total.double() / (count * height * width)
+        deviation = (square - mean.square()).clamp(min=0).sqrt()
+        return (mean / 127.5 - 1).float(), (deviation / 127.5).float()
+
     def _take(self, step: int) -> tuple[Tensor, Tensor]:
         """The rows of a step and their images, not flipped yet."""
         if self._pool is None:

@@ -58,6 +58,9 @@ def train(
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))
             tally.add(f"grad_norm/{phase.name}", optimizer.step(progress, phase.name))
+            if phase.after is not None:
+                with torch.no_grad():
+                    phase.after()
         if state.ema is not None:
             state.ema.update(players.generator, loader.batch, images)
         if players.augmenter is not None and "logits/real" in batch.reports:

@@ -76,6 +76,12 @@ class Session:
         """Shown to the discriminator so far."""
         return self.state.step * self._loader.batch
 
+    def begin(self) -> None:
+        """A new run: the networks see what they will be trained on. Raises `UserError`."""
+        with self.plan.architecture.entry.guard():
+            for network in self.state.networks():
+                network.fit(self._loader)
+
     def resume(self, folder: Path) -> None:
         """Continue from a checkpoint. Raises `UserError` if it does not fit run or dataset."""
         generator, _ = checkpoint.read(folder / checkpoint.GENERATOR)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ganctl import (
+    AdversarialOptions,
     Architecture,
     ImageSpec,
     Item,
@@ -66,21 +67,36 @@ class MLP(Architecture[MLPOptions], api=1):
 
 
 @dataclass(frozen=True)
-class BCEOptions:
-    """The original objective."""
+class BCEOptions(AdversarialOptions):
+    """The original objective, and what is done to keep D from winning."""
 
-    n_critic: Annotated[int, Opt("Discriminator steps per generator step.", ge=1)] = 1
+    label_smoothing: Annotated[
+        float, Opt("One-sided: D's target for reals is 1 minus this.", ge=0, lt=1)
+    ] = 0.0
+    label_noise: Annotated[
+        float, Opt("Share of the labels real and fake that D is told wrong.", ge=0, lt=0.5)
+    ] = 0.0
+    instance_noise: Annotated[
+        float,
+        Opt(
+            "Deviation of the noise on all D sees, in [-1, 1] pixels; falls to 0 by the end.", ge=0
+        ),
+    ] = 0.0
 
 
 class BCE(Objective[BCEOptions], api=1):
     """Binary cross-entropy with the non-saturating generator loss of the original GAN."""
 
-    references = ("Goodfellow et al. 2014, arXiv:1406.2661, equation 1 and section 3",)
+    references = (
+        "Goodfellow et al. 2014, arXiv:1406.2661, equation 1 and section 3",
+        "Salimans et al. 2016, arXiv:1606.03498, section 3.4 (label_smoothing)",
+        "Sønderby et al. 2017, arXiv:1610.04490, section 2.4 (instance_noise)",
+    )
 
     def phases(self, players: Players, options: BCEOptions) -> list[Phase]:
         from .bce import phases
 
-        return phases(players, options.n_critic)
+        return phases(players, options)
 
 
 class Digits(Source[NoOptions], api=1):
