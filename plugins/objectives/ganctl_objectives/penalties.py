@@ -23,7 +23,9 @@ class Interpolated:
     def __call__(self, batch: Batch, fakes: Tensor) -> Tensor:
         reals = batch.images
         epsilon = random.rand(len(reals), 1, 1, 1, device=reals.device)
-        return _one_centred(self.players, batch, reals.lerp(fakes, 1 - epsilon), self.weight)
+        return _one_centred(
+            self.players, batch, epsilon * reals + (1 - epsilon) * fakes, self.weight
+        )
 
 
 @dataclass(frozen=True)
