@@ -1,7 +1,6 @@
 """Every objective on a mixture of eight Gaussians in the plane, through the real loop."""
 
 import math
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -58,12 +57,16 @@ class PointDiscriminator(Discriminator):
         return logits
 
 
-def points(step: int) -> tuple[Tensor, None]:
-    """A batch of the mixture as "pixels": two channels of one pixel each."""
-    generator = torch.Generator().manual_seed(step)
-    centres = CENTRES[torch.randint(8, (BATCH,), generator=generator)]
-    drawn = centres + SPREAD * torch.randn(BATCH, 2, generator=generator)
-    return ((drawn + 1) * 127.5).round().to(torch.uint8).view(-1, 2, 1, 1), None
+class Points:
+    """The loader of the mixture: points as "pixels", two channels of one pixel each."""
+
+    batch, device = BATCH, torch.device("cpu")
+
+    def __call__(self, step: int) -> tuple[Tensor, None]:
+        generator = torch.Generator().manual_seed(step)
+        centres = CENTRES[torch.randint(8, (BATCH,), generator=generator)]
+        drawn = centres + SPREAD * torch.randn(BATCH, 2, generator=generator)
+        return ((drawn + 1) * 127.5).round().to(torch.uint8).view(-1, 2, 1, 1), None
 
 
 def trained(name: str) -> Generator:
@@ -81,8 +84,7 @@ def trained(name: str) -> Generator:
     }
     ema = EMA(players.generator, 5.0, None)
     state = State(players, optimizers, ema)
-    loader = SimpleNamespace(batch=BATCH, device=torch.device("cpu"))
-    loader = cast(Any, type("Points", (), {**vars(loader), "__call__": lambda self, s: points(s)})())
+    loader = cast(Any, Points())
     total = STEPS.get(name, 2000) * BATCH
     for _ in train(state, loader, phases, Tally(), total=total, micro_batch=BATCH, seed=0):
         pass
