@@ -97,8 +97,11 @@ def list_all(checkpoints: Path) -> list[Path]:
     return sorted(named, key=lambda p: float(p.name))
 
 
-def find_generator(path: Path) -> Path:
-    """The generator file that a path means: the file, a checkpoint, or a run's newest one."""
+def find_generator(path: Path, which: str | None = None) -> Path:
+    """The generator file that a path means: the file, a checkpoint, or one of a run's.
+
+    `which` is the name of the run's checkpoint; None: the newest.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     if path.is_file():
@@ -106,12 +109,16 @@ def find_generator(path: Path) -> Path:
     folders = [path] if (path / GENERATOR).is_file() else list_all(path / "checkpoints")
     if not folders:
         raise UserError(f"{path}: no model in this folder (no {GENERATOR})")
-    return folders[-1] / GENERATOR
+    if which is not None and path / "checkpoints" / which not in folders:
+        raise UserError(f"{path}: has no checkpoint {which}")
+    return (folders[-1] if which is None else path / "checkpoints" / which) / GENERATOR
 
 
-def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all but the newest `keep`."""
+def prune(checkpoints: Path, keep: int, spare: str | None = None) -> None:
+    """Remove all but the newest `keep`, and the one called `spare`."""
     for folder in list_all(checkpoints)[:-keep]:
+        if folder.name == spare:
+            continue
         # Renamed first: a kill in between must not leave half a checkpoint under its name.
         doomed = folder.with_name(f".{folder.name}.old")
         try:

@@ -36,8 +36,16 @@ class HookSpecs:
         """A step is done. Called for every step: be quick, and do not read from the GPU."""
 
     @hookspec
+    def measure(self, session: Session, progress: Progress) -> dict[str, float]:  # type: ignore[empty-body]
+        """Figures that go into this line of log.jsonl, and to the hooks' `tick`."""
+
+    @hookspec
     def tick(self, session: Session, progress: Progress, figures: dict[str, float]) -> None:
         """A line went into log.jsonl; `figures` holds its numbers."""
+
+    @hookspec
+    def evaluate(self, session: Session, progress: Progress, figures: dict[str, float]) -> None:
+        """The evaluators' figures went into metrics.jsonl."""
 
     @hookspec
     def sample(self, session: Session, progress: Progress, picture: Path) -> None:
@@ -96,14 +104,16 @@ class Hooks:
         """Whether any hook implements the event."""
         return any(getattr(m.hook, event).get_hookimpls() for _, m in self._managers)
 
-    def call(self, event: str, **arguments: Any) -> None:
-        """Call the event of every hook; drop those that raise."""
+    def call(self, event: str, **arguments: Any) -> list[Any]:
+        """Call the event of every hook; drop those that raise. What they returned, but None."""
+        results: list[Any] = []
         for label, manager in list(self._managers):
             try:
-                getattr(manager.hook, event)(**arguments)
+                results += getattr(manager.hook, event)(**arguments)
             except Exception as error:
                 self._complain(label, f"failed in {event}() and is left out from now on", error)
                 self._managers.remove((label, manager))
+        return results
 
     @staticmethod
     def _complain(label: str, what: str, error: Exception) -> None:

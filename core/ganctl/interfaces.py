@@ -144,7 +144,11 @@ class Evaluator:
         raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
-        """The figures, by name."""
+        """The figures, by name; the first one is what checkpoints are ranked by."""
+        raise NotImplementedError
+
+    def forget_fakes(self) -> None:
+        """Drop what was taken in of generated images; the reals stay for the next time."""
         raise NotImplementedError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from .spec import ImageSpec
 
@@ -109,6 +109,9 @@ class Objective(Plugin[O]):
 
     kind = "objective"
 
+    def check(self, options: O, spec: ImageSpec) -> None:
+        """Raise `UserError` when it cannot train on such images, such as those without labels."""
+
     def phases(self, players: Players, options: O) -> list[Phase]:
         """The phases of one training step, in order. State lives in `players.buffer(...)`."""
         raise NotImplementedError
@@ -127,6 +130,8 @@ class Evaluation(Plugin[O]):
     """A measure of generated images against a dataset."""
 
     kind = "evaluator"
+    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    """Which way its first figure gets better."""
 
     def build(self, options: O, spec: ImageSpec) -> Evaluator:
         raise NotImplementedError

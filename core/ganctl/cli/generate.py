@@ -28,6 +28,9 @@ def generate(
     label: Annotated[
         int | None, typer.Option("--class", help="Class to make, for a model trained with labels.")
     ] = None,
+    which: Annotated[
+        str, typer.Option(help="Of a run folder: newest, best, or a checkpoint's name.")
+    ] = "newest",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> int:
     """Make one picture per seed, as DIR/seed0000.png; the same seed, the same picture."""
@@ -35,8 +38,9 @@ def generate(
     from ..images import save_png
     from ..model import load
     from ..training.device import pick_device
+    from ..training.evaluate import which_file
 
-    loaded = load(model, pick_device(device))
+    loaded = load(which_file(Path(model), which), pick_device(device))
     folder = Path(out)
     if grid:
         file = folder / "grid.png"

@@ -15,6 +15,7 @@ from ..options import dump, load
 from ..plugin import Architecture, Recipe, Source
 from ..registry import Entry, find
 from ..spec import ImageSpec, parse_resolution
+from .evaluate import Request
 from .schedule import parse_schedule
 from .settings import Settings
 
@@ -25,6 +26,8 @@ TABLES = {
     "source": "source",
 }
 """Option tables, in flags (`--arch.x`) and config files (`[arch]`), and their plugin kinds."""
+
+KIND_OF = {**TABLES, "evaluate": "evaluator"}
 
 DEFAULT_ARCHITECTURE, DEFAULT_SOURCE = "mlp", "digits"
 PREPARED = Path("datasets")
@@ -43,7 +46,7 @@ class Choice:
     def make(cls, table: str, values: Mapping[str, Any], default: str | None = None) -> Choice:
         """From `{"name": …, option: …}`; raises `UserError` for unknown names and options."""
         options = dict(values)
-        entry = find(TABLES[table], options.pop("name", default))
+        entry = find(KIND_OF[table], options.pop("name", default))
         plugin = entry.load()
         return cls(entry, plugin, load(plugin.options_class, options, table))
 
@@ -60,6 +63,8 @@ class Plan:
     architecture: Choice
     objective: Choice
     augment: Choice | None
+    evaluation: Request | None
+    evaluators: tuple[Choice, ...]
     source: Choice | None
     preparation: Preparation | None
     data: Path
@@ -111,11 +116,19 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
     with architecture.entry.guard():
         recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
     settings = _decide(settings, recipe)
+    request = Request.parse(settings.evaluate) if settings.evaluate else None
+    objective = _objective(recipe, tables)
+    with objective.entry.guard():
+        objective.plugin.check(objective.options, spec)
     return Plan(
         settings=settings,
         architecture=architecture,
-        objective=_objective(recipe, tables),
+        objective=objective,
         augment=_augment(recipe, tables),
+        evaluation=request,
+        evaluators=tuple(
+            Choice.make("evaluate", {"name": name}) for name in (request.names if request else ())
+        ),
         source=source,
         preparation=preparation,
         data=data,

@@ -16,6 +16,8 @@ from .. import checkpoint
 from ..errors import GanctlError, UserError
 from ..files import read_toml, write_atomically
 
+LOG, METRICS, WARNINGS = "log.jsonl", "metrics.jsonl", "warnings.jsonl"
+
 
 class Run:
     """A run folder, opened for writing by one process at a time."""
@@ -76,10 +78,10 @@ class Run:
 
     def rewind(self, images: int) -> None:
         """Drop what was logged and sampled after a checkpoint at so many images."""
-        log = self.folder / "log.jsonl"
-        if log.exists():
-            kept = [r for r in read_log(self.folder) if r["images"] <= images]
-            write_atomically(log, "".join(json.dumps(r) + "\n" for r in kept).encode())
+        for name in (LOG, METRICS, WARNINGS):
+            if (log := self.folder / name).exists():
+                kept = [r for r in read_log(self.folder, name) if r["images"] <= images]
+                write_atomically(log, "".join(json.dumps(r) + "\n" for r in kept).encode())
         for picture in self.samples.glob("*.png"):
             if re.fullmatch(r"\d+\.\d+", picture.stem) and picture.stem > checkpoint.name_of(
                 images
@@ -87,15 +89,13 @@ class Run:
                 picture.unlink()
         checkpoint.clean(self.checkpoints)
 
-    def log(self, record: dict[str, Any]) -> None:
-        """Append a line to log.jsonl."""
+    def log(self, record: dict[str, Any], name: str = LOG) -> None:
+        """Append a line to log.jsonl, or to another of the run's logs."""
         try:
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            with (self.folder / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise GanctlError(
-                f"cannot write {self.folder / 'log.jsonl'}: {error.strerror}"
-            ) from None
+            raise GanctlError(f"cannot write {self.folder / name}: {error.strerror}") from None
 
 
 def refuse_existing(folder: Path) -> None:
@@ -107,7 +107,7 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+def read_log(folder: Path, name: str = LOG) -> list[dict[str, Any]]:
     """The records of a run's log; a last line that was cut off is left out."""
     records = []
     file = folder / name

@@ -19,15 +19,17 @@ from .. import checkpoint, model, random
 from ..data.dataset import Dataset
 from ..data.loader import Loader
 from ..errors import GanctlError, Interrupted, UserError
+from ..evaluation import Measurement
 from ..hooks import Hooks
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
 from .device import peak_memory, pick_device
 from .ema import EMA
+from .evaluate import Best, beats, find_best
 from .loop import train
 from .optim import AdamSettings, PlayerOptimizer
 from .plan import Plan
-from .run import Run
+from .run import METRICS, WARNINGS, Run, read_log
 from .schedule import parse_schedule
 from .state import State
 from .tally import Tally
@@ -36,7 +38,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Session:
-    """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `device`."""
+    """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `loader`, `warn`."""
 
     run: Run
 
@@ -55,7 +57,7 @@ class Session:
         self._dataset = dataset
         self._fingerprint = dataset.fingerprint()
         self.state, self.phases = build(plan, self.device)
-        self._loader = Loader(
+        self.loader = Loader(
             dataset,
             _given(settings.batch),
             settings.seed,
@@ -69,18 +71,20 @@ class Session:
         self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
         self._warned: set[str] = set()
+        self._measurement: Measurement | None = None
+        self._best: Best | None = None
         self._seconds = 0.0  # of training before this process
 
     @property
     def images(self) -> int:
         """Shown to the discriminator so far."""
-        return self.state.step * self._loader.batch
+        return self.state.step * self.loader.batch
 
     def begin(self) -> None:
         """A new run: the networks see what they will be trained on. Raises `UserError`."""
         with self.plan.architecture.entry.guard():
             for network in self.state.networks():
-                network.fit(self._loader)
+                network.fit(self.loader)
 
     def resume(self, folder: Path) -> None:
         """Continue from a checkpoint. Raises `UserError` if it does not fit run or dataset."""
@@ -110,7 +114,13 @@ class Session:
         Raises `Interrupted` after saving when the user stops it, `GanctlError` when the
         gradients stay non-finite or the disk refuses.
         """
-        self.run, settings, batch = run, self.plan.settings, self._loader.batch
+        self.run, settings, batch = run, self.plan.settings, self.loader.batch
+        self._warned = {record["about"] for record in read_log(run.folder, WARNINGS)}
+        if self.plan.evaluators:
+            way = self.plan.evaluators[0].plugin.better
+            self._best = find_best(run.folder, read_log(run.folder, METRICS), way)
+            if self._best is not None:
+                self._best.write(run.folder)
         progress = Progress(self.state.step, self.images, self.total)
         self.hooks.call("start", session=self)
         listening = self.hooks.listens("step")
@@ -121,7 +131,7 @@ class Session:
             with self._signals():
                 for progress in train(
                     self.state,
-                    self._loader,
+                    self.loader,
                     self.phases,
                     self._tally,
                     total=self.total,
@@ -132,10 +142,17 @@ class Session:
                     if listening:
                         self.hooks.call("step", session=self, progress=progress)
                     stop = self._stop  # read once: a signal from here on is for the next step
-                    last = progress.images >= self.total or stop
+                    done = progress.images >= self.total
+                    last = done or stop
+                    better = False
+                    if self.plan.evaluation is not None and (
+                        done or _passed(progress.images, batch, self._evaluate_every)
+                    ):
+                        better = self._evaluate(progress)
                     minutes = (time.monotonic() - saved_at) / 60
                     save = (
                         last
+                        or better
                         or _passed(progress.images, batch, settings.checkpoint_every)
                         or minutes >= settings.checkpoint_minutes
                     )
@@ -174,12 +191,11 @@ class Session:
         figures = self._tally.flush()
         for name, optimizer in self.state.optimizers.items():
             figures[f"skipped/{name}"] = skipped = float(optimizer.skipped)
-            if skipped and name not in self._warned:
-                self._warned.add(name)
-                print(
-                    f"ganctl: warning: the {name}'s gradients were not finite {skipped:.0f} times "
+            if skipped:
+                self.warn(
+                    f"{name} not finite",
+                    f"the {name}'s gradients were not finite {skipped:.0f} times "
                     f"by step {progress.step}; those updates were left out; log.jsonl counts them",
-                    file=sys.stderr,
                 )
             for phase, streak in optimizer.streaks.items():
                 self._check_finite(name, phase, float(streak))
@@ -188,6 +204,8 @@ class Session:
             "seconds": self._seconds,
             "peak_memory_mb": peak_memory(self.device) / 1e6,
         }
+        for measured in self.hooks.call("measure", session=self, progress=progress):
+            figures |= measured
         record = {"images": progress.images, "step": progress.step}
         self.run.log(record | {k: v if math.isfinite(v) else None for k, v in figures.items()})
         self.hooks.call("tick", session=self, progress=progress, figures=figures)
@@ -200,6 +218,50 @@ class Session:
                 f"row: try a "
                 f"lower learning rate ({flag}), --precision fp32, or another objective"
             )
+
+    def warn(self, about: str, message: str) -> None:
+        """Tell the user, once per run and subject, also in the run's warnings.jsonl."""
+        if about in self._warned:
+            return
+        self._warned.add(about)
+        progress = Progress(self.state.step, self.images, self.total)
+        record = {"images": progress.images, "step": progress.step, "about": about}
+        self.run.log({**record, "warning": message}, WARNINGS)
+        print(f"ganctl: warning: at {progress.kimg:,.1f} kimg: {message}", file=sys.stderr)
+
+    @property
+    def _evaluate_every(self) -> float | None:
+        request = self.plan.evaluation
+        every = None if request is None else request.every
+        return every or self.plan.settings.checkpoint_every
+
+    def _evaluate(self, progress: Progress) -> bool:
+        """Measure the generator; whether it is the best so far."""
+        request, plan = self.plan.evaluation, self.plan
+        assert request is not None
+        if self._measurement is None:
+            evaluators = {}
+            for choice in plan.evaluators:
+                with choice.entry.guard():
+                    built = choice.plugin.build(choice.options, plan.spec)
+                evaluators[choice.entry.name] = choice.entry, built
+            self._measurement = Measurement(
+                evaluators, self.loader, plan.spec.classes, request.samples, plan.settings.seed
+            )
+        generator = self.state.best_generator
+        generator.at(progress)
+        figures = self._measurement(generator)
+        metric, value = next(iter(figures.items()))
+        better = plan.evaluators[0].plugin.better
+        record = {"images": progress.images, "step": progress.step}
+        finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
+        self.run.log(record | finite, METRICS)
+        self.hooks.call("evaluate", session=self, progress=progress, figures=figures)
+        if not beats(value, self._best, better):
+            return False
+        name = checkpoint.name_of(progress.images)
+        self._best = Best(metric, value, better, progress.images, name)
+        return True
 
     def _sample(self, progress: Progress) -> Path:
         """A grid from the latents of seeds 0, 1, 2, …: what `ganctl generate` gives for them."""
@@ -218,7 +280,7 @@ class Session:
         save_png(to_pil(sample_grid(images, columns)), picture)
         reals = self.run.samples / "reals.png"
         if not reals.exists():
-            shown = self._loader.gather(torch.arange(min(count, len(self._dataset))))
+            shown = self.loader.gather(torch.arange(min(count, len(self._dataset))))
             pixels = to_pixels(shown.float() / 127.5 - 1)
             save_png(to_pil(sample_grid(pixels, columns)), reals)
         self.hooks.call("sample", session=self, progress=progress, picture=picture)
@@ -227,7 +289,7 @@ class Session:
     def _identity(self) -> dict[str, Any]:
         """What a resumed run must share with the run that it continues."""
         return {
-            "batch": self._loader.batch,
+            "batch": self.loader.batch,
             "seed": self.plan.settings.seed,
             "mirror": self.plan.settings.mirror,
             "objective": self.plan.objective.config(),
@@ -258,7 +320,11 @@ class Session:
                 checkpoint.TRAINING: (self.state.tensors(), rest),
             },
         )
-        checkpoint.prune(self.run.checkpoints, plan.settings.keep)
+        best = self._best
+        spare = None if best is None else best.checkpoint
+        checkpoint.prune(self.run.checkpoints, plan.settings.keep, spare)
+        if best is not None and best.checkpoint == folder.name:
+            best.write(self.run.folder)
         self.hooks.call("checkpoint", session=self, progress=progress, folder=folder)
 
     @contextmanager

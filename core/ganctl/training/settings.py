@@ -62,6 +62,13 @@ class Settings:
         float | None,
         Opt("Limit the half-life to this share of the images seen; 0 for no limit.", ge=0),
     ] = None
+    evaluate: Annotated[
+        str | None,
+        Opt(
+            "Evaluators, and how often: fid,kid:every=50kimg:samples=10000. The first one's best "
+            "checkpoint is kept."
+        ),
+    ] = None
     log_every: Annotated[float | None, Opt("A line in log.jsonl every so many kimg.", gt=0)] = None
     sample_every: Annotated[float | None, Opt("A grid of samples every so many kimg.", gt=0)] = None
     checkpoint_every: Annotated[float | None, Opt("A checkpoint every so many kimg.", gt=0)] = None

@@ -39,6 +39,11 @@ class TensorBoard(Hook[NoOptions], api=1):
             self._writer.add_scalar(name, value, progress.images)
 
     @hookimpl
+    def evaluate(self, progress: Progress, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(f"metrics/{name}", value, progress.images)
+
+    @hookimpl
     def sample(self, progress: Progress, picture: Path) -> None:
         import numpy as np
         from PIL import Image

@@ -1,0 +1,112 @@
+"""What `--evaluate` asks for, and which checkpoint is the best by it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import checkpoint
+from ..errors import UserError
+from ..files import write_atomically
+
+BEST = "best.json"
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Evaluators by name, the first of which ranks checkpoints; how often; on how many images."""
+
+    names: tuple[str, ...]
+    every: float | None = None
+    samples: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Request:
+        """`"fid,kid:every=50kimg:samples=10000"`. Raises `UserError`."""
+        names, *settings = text.split(":")
+        found = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not found or len(set(found)) < len(found):
+            raise UserError(f"evaluate: {text!r}: name evaluators once each, such as swd")
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, _, value = (part.strip() for part in setting.partition("="))
+            try:
+                if key == "every":
+                    values[key] = float(value.removesuffix("kimg"))
+                elif key == "samples":
+                    values[key] = int(value)
+                else:
+                    raise UserError(f"evaluate: {key!r}: wanted every=50kimg or samples=10000")
+            except ValueError:
+                raise UserError(f"evaluate: {key}: {value!r} is not a number") from None
+            if not 0 < values[key] < float("inf"):
+                raise UserError(f"evaluate: {key}: {value!r} must be more than 0")
+        return cls(found, **values)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best checkpoint so far, as best.json in the run folder says it."""
+
+    metric: str
+    value: float
+    better: Better
+    images: int
+    checkpoint: str
+
+    def write(self, run: Path) -> None:
+        write_atomically(run / BEST, (json.dumps(asdict(self), indent=2) + "\n").encode())
+
+
+def beats(value: float, best: Best | None, better: Better) -> bool:
+    """Whether a figure betters the best; one that is not finite betters nothing."""
+    if not math.isfinite(value):
+        return False
+    if best is None:
+        return True
+    return value < best.value if better == "lower" else value > best.value
+
+
+def find_best(run: Path, records: Iterable[dict[str, Any]], better: Better) -> Best | None:
+    """The best of the records of metrics.jsonl, by their first figure, whose checkpoint is there.
+
+    Found anew when a run goes on: a kill may have come between a checkpoint and its mention.
+    """
+    best: Best | None = None
+    for record in records:
+        metric = next(name for name in record if name not in ("images", "step"))
+        value, name = record[metric], checkpoint.name_of(record["images"])
+        there = (run / "checkpoints" / name).is_dir()
+        if there and value is not None and beats(value, best, better):
+            best = Best(metric, value, better, record["images"], name)
+    return best
+
+
+def which_file(model: Path, which: str) -> Path:
+    """The generator file of a MODEL: of a run, its `newest`, `best` or named checkpoint.
+
+    Raises `UserError`.
+    """
+    if which == "newest":
+        return checkpoint.find_generator(model)
+    if model.is_file() or not (model / "checkpoints").is_dir():
+        raise UserError(f"{model}: not a run folder: --which chooses among a run's checkpoints")
+    if which == "best":
+        best = read_best(model)
+        if best is None:
+            raise UserError(f"{model}: has no best checkpoint: it was trained without --evaluate")
+        which = best.checkpoint
+    return checkpoint.find_generator(model, which)
+
+
+def read_best(run: Path) -> Best | None:
+    """What best.json says; None when there is none, or it is damaged."""
+    try:
+        return Best(**json.loads((run / BEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,66 @@
+"""How unlike each other generated images are, compared with the set's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from ganctl import Progress
+
+from .probe import Probe
+
+LOW, HEALTHY = 0.15, 0.3
+"""Below LOW images are alike; from HEALTHY on they are known to have been different."""
+PATIENCE = 0.25
+"""A generator that never was diverse is given this share of the run."""
+
+
+class Diversity:
+    """The mean distance between images of 64 fixed latents in a simple feature space.
+
+    Divided by that between 64 real images: 1 is as diverse as the set, 0 all the same.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session, self._probe = session, Probe(session)
+        self._of_reals = spread(self._probe.reals)
+        self._was_healthy = False
+        if self._of_reals < 1e-3:
+            session.warn(
+                "constant set",
+                "the images of the set look all the same: nothing can be learnt from them; "
+                "look at the set: ganctl inspect",
+            )
+
+    def measure(self, progress: Progress) -> dict[str, float]:
+        if self._of_reals < 1e-3:
+            return {}
+        ratio = spread(self._probe.fakes()) / self._of_reals
+        self._was_healthy |= ratio >= HEALTHY
+        if ratio < LOW and (self._was_healthy or progress.fraction >= PATIENCE):
+            self._session.warn(
+                "mode collapse",
+                "the generator makes nearly the same image from every latent (diversity "
+                f"{ratio:.0%} of the set's): mode collapse. Try an objective with a gradient "
+                "penalty (--objective relativistic, or --objective.r1-gamma 1), lower learning "
+                "rates, or a larger --batch; an earlier checkpoint may be better",
+            )
+        return {"diversity": ratio}
+
+
+def spread(images: Tensor) -> float:
+    """Mean distance between the features of (N, C, H, W) images in [-1, 1]; 0 if all equal."""
+    x = features(images)
+    distances = torch.pdist(x)
+    return float(distances.mean()) if distances.isfinite().all() else 0.0
+
+
+def features(images: Tensor) -> Tensor:
+    """(N, F): colours on an 8×8 grid, and how much edge there is, upright and level."""
+    grid = (min(8, images.shape[2]), min(8, images.shape[3]))
+    across = adaptive_avg_pool2d(images.diff(dim=3).abs(), grid)
+    down = adaptive_avg_pool2d(images.diff(dim=2).abs(), grid)
+    return torch.cat([adaptive_avg_pool2d(images, grid), across, down], dim=1).flatten(1)
