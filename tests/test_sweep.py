@@ -151,7 +151,7 @@ def test_a_sweep_trains_ranks_and_draws_and_is_done_the_second_time(ganctl: CLI)
     write(ganctl.folder, head, "[grid]\nlr = [1e-4, 1e-2, 1e-3]", kimg=2)
     longer = ganctl("sweep", "--config", "sweep.toml")
     assert longer.returncode == 2
-    assert re.match(r"out: kimg is 2 now, but the trials there have 1: ", errors(longer)[0])
+    assert re.match(r"out: kimg is 2\.0 now, but the trials there have 1\.0: ", errors(longer)[0])
 
 
 @posix
@@ -188,7 +188,7 @@ def test_the_trials_end_soon_after_a_sweep_that_was_killed(ganctl: CLI) -> None:
     write(ganctl.folder, 'jobs = 2\nmetric = "loss/G"', "[grid]\nlr = [1e-4, 1e-2]", kimg=2000)
     with ganctl.start("sweep", "--config", "sweep.toml", "--out", "out") as process:
         out = ganctl.folder / "out"
-        wait(process, lambda: len(list(out.glob("trials/*/checkpoints/0*"))) >= 2)
+        wait(process, lambda: len({p.parent for p in out.glob("trials/*/checkpoints/0*")}) == 2)
         assert len(alive(ganctl.folder)) == 2
         process.kill()
     end = time.monotonic() + 20
@@ -228,10 +228,8 @@ def test_ctrl_c_saves_every_trial_and_a_second_sweep_is_refused_meanwhile(ganctl
 
 @pytest.mark.slow
 def test_a_trial_that_diverges_is_told_of_and_stops_no_other(ganctl: CLI) -> None:
-    write(ganctl.folder, 'metric = "loss/G"', "nonfinite-limit = 3\n[grid]\nlr = [1e30, 1e-3]")
-    file = ganctl.folder / "sweep.toml"
-    file.write_text(file.read_text().replace("[train]", "[train]\nnonfinite-limit = 3", 1))
-    file.write_text(file.read_text().replace("\nnonfinite-limit = 3\n[grid]", "\n[grid]"))
+    limit = "nonfinite-limit = 3\n[grid]\nlr = "  # goes on with [train]
+    write(ganctl.folder, 'metric = "loss/G"', f"{limit}[1e30, 1e-3]")
     result = ganctl("sweep", "--config", "sweep.toml")
     assert result.returncode == 0, result.stderr
     bad, good = rows(ganctl.folder / "sweeps/sweep")
@@ -239,8 +237,7 @@ def test_a_trial_that_diverges_is_told_of_and_stops_no_other(ganctl: CLI) -> Non
     assert "gradients" in bad["why"]
     assert "lr=1e+30,seed=0: failed: " in result.stdout
     assert result.stdout.splitlines()[1].split()[:2] == ["best", "0.001"]
-    write(ganctl.folder, 'metric = "loss/G"\nout = "bad"', "[grid]\nlr = [1e30]")
-    file.write_text(file.read_text().replace("[train]", "[train]\nnonfinite-limit = 3", 1))
+    write(ganctl.folder, 'metric = "loss/G"\nout = "bad"', f"{limit}[1e30]")
     none = ganctl("sweep", "--config", "sweep.toml")
     assert none.returncode == 1
     assert errors(none) == ["no trial was trained to its end: see bad/results.csv"]
@@ -418,7 +415,6 @@ def test_every_kind_of_picture_is_drawn(tmp_path: Path, tail: str, count: int) -
 @posix
 @pytest.mark.slow
 def test_patience_stops_a_trial(ganctl: CLI) -> None:
-    # A generator that does not move: its loss only rises, and is not bettered for long.
     head = 'metric = "images_per_second"\nbetter = "lower"\npatience = 30'
     write(ganctl.folder, head, "[grid]\nlr = [1e-4]", kimg=100_000)
     result = ganctl("sweep", "--config", "sweep.toml", "--out", "out")
