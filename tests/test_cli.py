@@ -20,7 +20,7 @@ Tiny = tuple[str, ...]
 Result = subprocess.CompletedProcess[str]
 CLI = Any  # the fixture `ganctl` of conftest.py
 
-COMMANDS = ["train", "prepare", "inspect", "resume", "generate", "plot"]
+COMMANDS = ["train", "prepare", "inspect", "resume", "sweep", "generate", "plot"]
 COMMANDS += ["list-plugins", "describe", "doctor"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -83,3 +83,10 @@ def progress(
                 bar.update(task, note=note)
 
         yield update
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Cells as a text in which they stand below one another."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    rows = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in rows)

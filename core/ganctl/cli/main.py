@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare": "Make a set of equal images from a folder, zip or list of any pictures.",
     "inspect": "Say what is in a prepared set, and draw a sheet of it.",
     "resume": "Continue a run from its newest checkpoint.",
+    "sweep": "Train the same model with different options, and rank them by a figure.",
     "generate": "Make pictures with a trained model.",
     "plot": "Draw a run's losses and figures as a PNG.",
     "list-plugins": "Show what is installed: architectures, objectives, sources, hooks …",

@@ -8,7 +8,7 @@ its own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,11 +125,6 @@ def _annotation(group: Group, info: OptionInfo) -> Any:
 def escape(text: str) -> str:
     """Help text whose square brackets are meant as such."""
     return text.replace("[", r"\[")
-
-
-def merge(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Later tables win, key by key; `-` and `_` in keys are the same."""
-    return {key.replace("-", "_"): value for table in tables for key, value in table.items()}
 
 
 def existing(path: str) -> Path:

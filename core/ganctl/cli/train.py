@@ -14,11 +14,20 @@ import typer
 from ..data.preparation import Preparation
 from ..errors import GanctlError, UserError
 from ..files import read_toml
-from ..options import did_you_mean, load
-from ..training.plan import DEFAULT_ARCHITECTURE, DEFAULT_SOURCE, TABLES, Choice, Plan, resolve
+from ..options import load
+from ..training.plan import (
+    DEFAULT_ARCHITECTURE,
+    DEFAULT_SOURCE,
+    TABLES,
+    Choice,
+    Plan,
+    by_table,
+    override,
+    resolve,
+)
 from ..training.settings import Settings
 from .console import progress, say
-from .parse import Group, escape, first_pass, merge, run_command, with_options
+from .parse import Group, escape, first_pass, run_command, with_options
 from .prepare import run_preparation, tell
 
 if TYPE_CHECKING:
@@ -70,11 +79,7 @@ def run(argv: list[str]) -> int:
                 tables[table] = {**tables.get(table, {}), **given[table]}
         if given.get("source") or given.get("prepare"):
             core.pop("data", None)  # a set from the file was made of other pictures
-        for name in ("lr", "betas", "lr_schedule"):
-            if name in given[""]:  # for both players: goes before what the file says of each
-                core.pop(f"g_{name}", None)
-                core.pop(f"d_{name}", None)
-        values = merge(core, given[""])
+        values = override(core, given[""])
         return show(resolve(values, tables), as_json) if dry_run else start(values, tables, as_json)
 
     return run_command(with_options(train, _groups(argv, tables)), "train", argv)
@@ -123,24 +128,7 @@ def _recipe_objective(table: Mapping[str, Any]) -> str | None:
 
 def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The run's own options and the plugin tables of a TOML file."""
-    core, tables = {}, {}
-    for key, value in read_toml(file).items():
-        if key == "prepare" and isinstance(value, dict):
-            tables[key] = dict(value)
-        elif key in TABLES:
-            table = {"name": value} if isinstance(value, str) else value
-            if not isinstance(table, dict) or not isinstance(table.get("name", ""), str):
-                raise UserError(
-                    f"{file}: {key}: wanted a plugin's name, or a table [{key}] with it"
-                )
-            tables[key] = dict(table)
-        elif isinstance(value, dict):
-            raise UserError(
-                f"{file}: [{key}]: no such table{did_you_mean(key, [*TABLES, 'prepare'])}"
-            )
-        else:
-            core[key] = value
-    return core, tables
+    return by_table(read_toml(file), str(file))
 
 
 def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> int:
@@ -204,14 +192,19 @@ def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Pl
 
     plan = resolve(core, tables)
     if not plan.prepared:
-        if plan.source is None:
-            raise UserError(f"{plan.data}: no such file or folder")
-        say(f"preparing {plan.source.entry.name} as {plan.data}")
-        report = run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
-        if report.left_out:
-            tell(report, plan.spec)
+        make_set(plan)
         plan = resolve(core, tables)  # the set may have other labels than its source announced
     return plan, Dataset(plan.data)
+
+
+def make_set(plan: Plan) -> None:
+    """Prepare the plan's set from its source."""
+    if plan.source is None:
+        raise UserError(f"{plan.data}: no such file or folder")
+    say(f"preparing {plan.source.entry.name} as {plan.data}")
+    report = run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
+    if report.left_out:
+        tell(report, plan.spec)
 
 
 def show(plan: Plan, as_json: bool) -> int:

@@ -11,7 +11,7 @@ from ..data.dataset import Dataset
 from ..data.preparation import Preparation
 from ..data.prepare import prepared_path
 from ..errors import UserError
-from ..options import dump, load
+from ..options import did_you_mean, dump, load
 from ..plugin import Architecture, Recipe, Source
 from ..registry import Entry, find
 from ..spec import ImageSpec, parse_resolution
@@ -95,6 +95,43 @@ class Plan:
         if self.augment is None:
             values["augment"] = {"name": "none"}  # the recipe may name one
         return values
+
+
+def by_table(
+    document: Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The run's own options and the plugin tables of what config.toml may hold."""
+    core, tables = {}, {}
+    for key, value in document.items():
+        if key == "prepare" and isinstance(value, dict):
+            tables[key] = dict(value)
+        elif key in TABLES:
+            table = {"name": value} if isinstance(value, str) else value
+            if not isinstance(table, dict) or not isinstance(table.get("name", ""), str):
+                raise UserError(
+                    f"{where}: {key}: wanted a plugin's name, or a table [{key}] with it"
+                )
+            tables[key] = dict(table)
+        elif isinstance(value, dict):
+            raise UserError(
+                f"{where}: [{key}]: no such table{did_you_mean(key, [*TABLES, 'prepare'])}"
+            )
+        else:
+            core[key] = value
+    return core, tables
+
+
+def override(core: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`core`, over it what is given; `-` and `_` in names are the same.
+
+    What is given for both players goes before what `core` says of each.
+    """
+    values, given = ({k.replace("-", "_"): v for k, v in t.items()} for t in (core, given))
+    for name in ("lr", "betas", "lr_schedule"):
+        if name in given:
+            values.pop(f"g_{name}", None)
+            values.pop(f"d_{name}", None)
+    return values | given
 
 
 def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> Plan:
