@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from machine import machine
+from side_by_side import Figures, compare, ganctl, run, whole_loop
 
 HERE = Path(__file__).parent
 
@@ -39,49 +37,24 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def environment(threads: int) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "GANCTL_PLUGINS": "mlp,bce,digits,mnist"}
-
-
-def ganctl(*arguments: str, folder: Path, threads: int) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "ganctl", *arguments],
-        cwd=folder,
-        env=environment(threads),
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
-
-
-def ours(
-    folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
-) -> dict[str, float]:
+def ours(folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace) -> Figures:
     options = []
     for name, value in NETWORKS[network].items():
         if value is True:
             options.append(f"--arch.{name}")
         elif value is not False:
             options += [f"--arch.{name}", str(value)]
-    outcome = json.loads(
-        ganctl(
-            *("train", "--data", data, "--batch", str(batch), "--kimg", str(asked.kimg), "--json"),
-            # As often as in a run of default length: 800 kimg, 20 grids, 10 checkpoints.
-            *("--log-every", "4", "--sample-every", "40", "--checkpoint-every", "80"),
-            *options,
-            folder=folder,
-            threads=asked.threads,
-        )
+    return whole_loop(
+        *("--data", data, "--batch", str(batch), "--kimg", str(asked.kimg)),
+        # As often as in a run of default length: 800 kimg, 20 grids, 10 checkpoints.
+        *("--log-every", "4", "--sample-every", "40", "--checkpoint-every", "80"),
+        *options,
+        folder=folder,
+        threads=asked.threads,
     )
-    log = (folder / outcome["run"] / "log.jsonl").read_text().splitlines()
-    last = json.loads(log[-1])
-    rate = last["images"] / last["seconds"]
-    return {"images_per_second": rate, "peak_memory_mb": last["peak_memory_mb"]}
 
 
-def plain(
-    folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
-) -> dict[str, float]:
+def plain(folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace) -> Figures:
     options = NETWORKS[network]
     command = [
         *(sys.executable, str(HERE / "plain_mlp.py"), data),
@@ -90,44 +63,21 @@ def plain(
         *("--dropout", str(options["dropout"])),
         *(["--batch-norm"] if options["batch-norm"] else []),
     ]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(asked.threads),
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    result: dict[str, float] = json.loads(done.stdout)
+    result: Figures = json.loads(run(*command, folder=folder, threads=asked.threads))
     return result
 
 
 def measure(
     folder: Path, data: str, network: str, batch: int, asked: argparse.Namespace
 ) -> dict[str, Any]:
-    rounds = []
-    for number in range(asked.rounds):
-        a = plain(folder, data, network, batch, asked)
-        b = ours(folder, data, network, batch, asked)
-        ratio = b["images_per_second"] / a["images_per_second"]
-        rounds.append({"plain": a, "ganctl": b, "ratio": ratio})
-        print(
-            f"{network}, batch {batch}, round {number + 1}: "
-            f"plain {a['images_per_second']:,.0f} img/s, "
-            f"ganctl {b['images_per_second']:,.0f} img/s, ratio {ratio:.2f}",
-            flush=True,
-        )
-    ratios = [r["ratio"] for r in rounds]
-    row: dict[str, Any] = {
-        "network": network,
-        "batch": batch,
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
-    }
-    for name in ("plain", "ganctl"):
-        for key in ("images_per_second", "peak_memory_mb"):
-            row[f"{name}_{key}"] = round(statistics.median(r[name][key] for r in rounds), 1)
-    return row
+    arguments = (folder, data, network, batch, asked)
+    row = compare(
+        f"{network}, batch {batch}",
+        lambda: plain(*arguments),
+        lambda: ours(*arguments),
+        asked.rounds,
+    )
+    return {"network": network, "batch": batch, **row}
 
 
 def main() -> None:
