@@ -51,7 +51,7 @@ def main() -> None:
         row = compare("dcgan", plain, ours, asked.rounds)
     report = {
         "work": f"DCGAN 64x64, z 100, ngf = ndf = 64, batch {BATCH}, {asked.data.name}, whole loop",
-        "machine": f"{machine()}, {asked.threads} threads",
+        "machine": machine(asked.threads),
         "python": platform.python_version(),
         **row,
     }

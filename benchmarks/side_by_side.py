@@ -14,8 +14,8 @@ from typing import Any
 Figures = dict[str, float]
 """At least images_per_second and peak_memory_mb."""
 
-PLUGINS = "mlp,dcgan,bce,digits,mnist,folder,zip"
-"""What ganctl sees: no detectors and no TensorBoard, which the peers do not have either."""
+PLUGINS = "mlp,dcgan,bce,digits,mnist,folder,zip,divergence,gradients,mode-collapse,one-sided"
+"""What ganctl sees: all that a run has by default but TensorBoard, which is an extra."""
 
 
 def run(*command: str, folder: Path, threads: int) -> str:

@@ -109,6 +109,19 @@ class Grumpy(Hook[NoOptions], api=1):
 '''
 
 
+LABELLED = '''\
+from ganctl import NoOptions, Objective, UserError
+
+
+class Labelled(Objective[NoOptions], api=1):
+    """Needs labels."""
+
+    def check(self, options, spec):
+        if not spec.classes:
+            raise UserError("objective: labelled needs labels: train with --cond")
+'''
+
+
 def in_build(statement: str) -> str:
     """The architecture with a statement of its own at the beginning of `build`."""
     return ARCHITECTURE.replace("        shape =", f"        {statement}\n        shape =")
@@ -150,6 +163,7 @@ PROJECTS = {
     ),
     "part": Project("", "MLP", module="ganctl_mlp", entry="mlp"),  # as the bundle has it
     "slow": Project(SLOW + ARCHITECTURE),
+    "labelled": Project(LABELLED, "Labelled", kind="objective"),
     "grumpy": Project(HOOK, "Grumpy", kind="hook"),
     "unimportable": Project("import no_such_requirement\n" + ARCHITECTURE),
     "nowhere": Project(ARCHITECTURE, module="no_such_module"),
@@ -343,6 +357,19 @@ def test_training_with_a_plugin_that_does_not_load_names_it(ganctl: CLI, install
     result = ganctl("train", "--arch", "unimportable")
     assert result.returncode == 1
     assert "ganctl-unimportable 1.2.3" in result.stderr
+    assert ganctl.files() == []
+
+
+@pytest.mark.slow
+def test_an_objective_that_needs_labels_says_so_before_anything_starts(
+    ganctl: CLI, install: Install
+) -> None:
+    ganctl.env |= install("labelled")
+    result = ganctl("train", "--objective", "labelled", "--run", "run")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "ganctl: error: objective: labelled needs labels: train with --cond\n"
+    )
     assert ganctl.files() == []
 
 
