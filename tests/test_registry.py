@@ -367,9 +367,7 @@ def test_an_objective_that_needs_labels_says_so_before_anything_starts(
     ganctl.env |= install("labelled")
     result = ganctl("train", "--objective", "labelled", "--run", "run")
     assert result.returncode == 2
-    assert result.stderr == (
-        "ganctl: error: objective: labelled needs labels: train with --cond\n"
-    )
+    assert result.stderr == ("ganctl: error: objective: labelled needs labels: train with --cond\n")
     assert ganctl.files() == []
 
 

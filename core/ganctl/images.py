@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+_SEAM = 2
+"""White pixels between the images of a `sample_grid`."""
+
+
 class Images(np.ndarray[Any, np.dtype[np.uint8]]):
     """A uint8 array (N, H, W, C) that also knows PIL: `pil()`, `grid()`."""
 
@@ -51,7 +55,29 @@ def grid(
 def sample_grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
     """A grid to look at: images under 64 pixels enlarged, their pixels kept sharp."""
     factor = max(1, 64 // max(images.shape[1:3]))
-    return grid(images.repeat(factor, axis=1).repeat(factor, axis=2), columns, gap=2)
+    return grid(images.repeat(factor, axis=1).repeat(factor, axis=2), columns, gap=_SEAM)
+
+
+def cut_grid(table: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The images (N, H, W, C) of a full `sample_grid` of up to 8 by 8, found by its white seams.
+
+    A table without seams is one image.
+    """
+    rows, columns = _parts(table), _parts(table.swapaxes(0, 1))
+    padded = np.pad(table, ((0, _SEAM), (0, _SEAM), (0, 0)))
+    height, width = padded.shape[0] // rows, padded.shape[1] // columns
+    cells = padded.reshape(rows, height, columns, width, -1).swapaxes(1, 2)
+    return cells.reshape(-1, height, width, table.shape[2])[:, :-_SEAM, :-_SEAM]
+
+
+def _parts(table: np.ndarray[Any, Any]) -> int:
+    """How many parts of one height the white rows of a table leave, from 8 down to 1."""
+    for count in range(8, 1, -1):
+        height, rest = divmod(len(table) + _SEAM, count)
+        ends = np.arange(1, count) * height
+        if not rest and all((table[ends - row] == 255).all() for row in range(1, _SEAM + 1)):
+            return count
+    return 1
 
 
 def save_png(image: Image, file: Path) -> None:

@@ -25,6 +25,8 @@ COMMANDS = {
     "sweep": "Train the same model with different options, and rank them by a figure.",
     "generate": "Make pictures with a trained model.",
     "plot": "Draw a run's losses and figures as a PNG.",
+    "compare": "Draw several runs beside each other, curves and samples.",
+    "montage": "Show a run's training as a film: GIF, WebP or MP4.",
     "list-plugins": "Show what is installed: architectures, objectives, sources, hooks …",
     "describe": "Show a plugin's options; for an architecture its layers too.",
     "doctor": "Check this machine: what works, what does not, what to do.",

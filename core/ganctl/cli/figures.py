@@ -1,0 +1,91 @@
+"""What a run logged, as curves over the images shown; for the commands that draw them."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = {
+    "loss": "loss",
+    "logits": "logits of D (mean)",
+    "grad_norm": "gradient norm",
+    "penalty": "penalty terms",
+    "diversity": "diversity (1: the set's)",
+    "d": "D: right pairs, mean signs",
+    "images_per_second": "images per second",
+}
+"""Name prefixes in log.jsonl that are drawn, and what their axis says."""
+
+X_LABEL = "images shown to D (thousands)"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One figure over the images shown."""
+
+    kimg: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The curves of log.jsonl and of metrics.jsonl, by name."""
+
+    log: dict[str, Curve]
+    metrics: dict[str, Curve]
+
+    def drawn(self, prefix: str) -> dict[str, Curve]:
+        """The curves of the log whose names begin so: `loss` finds `loss/G`, `loss/D` …"""
+        return {n: c for n, c in self.log.items() if n.partition("/")[0] == prefix}
+
+
+def read_figures(run: Path) -> Figures:
+    """The curves of a run. Raises `UserError` when nothing is logged."""
+    from ..training.run import read_log
+
+    curves = []
+    for name in ("log.jsonl", "metrics.jsonl"):
+        try:
+            curves.append(_curves(read_log(run, name)))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+            raise UserError(f"{run / name}: {reason}") from None
+    if not curves[0]:
+        raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
+    return Figures(*curves)
+
+
+def to_png(figure: Figure) -> bytes:
+    """The drawing as a PNG."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names are in any script
+        figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _curves(records: Iterable[Any]) -> dict[str, Curve]:
+    curves: dict[str, Curve] = {}
+    for record in records:
+        if not isinstance(record, dict) or not _finite(record.get("images")):
+            continue
+        for name, value in record.items():
+            if name not in ("images", "step") and _finite(value):
+                curve = curves.setdefault(name, Curve())
+                curve.kimg.append(record["images"] / 1000)
+                curve.values.append(value)
+    return curves
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,190 @@
+"""`ganctl compare` and `ganctl montage` on real runs: pictures, tables and films."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganctl.images import cut_grid, sample_grid
+
+CLI = Any  # conftest.py's CommandLine
+
+
+@pytest.fixture(scope="module")
+def runs(command_line: type[CLI], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two short runs, `a` and `b`, that differ in rate and width."""
+    ganctl = command_line(tmp_path_factory.mktemp("look"))
+    common = ("--kimg", "1", "--batch", "32", "--arch.d-widths", "16", "--log-every", "0.1")
+    common = (*common, "--sample-every", "0.2", "--checkpoint-every", "0.5")
+    for name, *options in (
+        ("a", "--lr", "1e-3", "--arch.g-widths", "16"),
+        (
+            "b",
+            "--lr",
+            "1e-4",
+            "--arch.g-widths",
+            "32",
+            "--evaluate",
+            "swd:every=0.5kimg:samples=64",
+        ),
+    ):
+        done = ganctl.here("train", *common, *options, "--run", name)
+        assert done.returncode == 0, done.stderr
+    return Path(ganctl.folder)
+
+
+@pytest.fixture
+def here(ganctl: CLI, runs: Path) -> CLI:
+    for name in "ab":
+        shutil.copytree(runs / name, ganctl.folder / name)
+    return ganctl
+
+
+def test_runs_are_compared_in_a_picture_and_a_table(here: CLI) -> None:
+    done = here("compare", "a", "b", "--out", "both.png")
+    assert done.returncode == 0, done.stderr
+    with Image.open(here.folder / "both.png") as picture:
+        assert picture.width > 800
+        colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for colour in ((31, 119, 180), (255, 127, 14)):  # a line for each run
+        assert (abs(colours.astype(int) - colour).sum(axis=1) < 12).sum() > 200
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:3] == ["run", "kimg", "img/s"]
+    assert "g_lr=0.001, d_lr=0.001, arch.g_widths=[16]" in lines[1]
+    assert "evaluate" not in lines[1]  # only one of them has it
+
+
+def test_the_table_as_json(here: CLI) -> None:
+    done = here.here("compare", "a", "b", "--json")
+    document = json.loads(done.stdout)
+    first, second = document["runs"]
+    assert first["differs"] == {"g_lr": 1e-3, "d_lr": 1e-3, "arch.g_widths": [16]}
+    assert first["best"] == {}
+    records = [json.loads(x) for x in (here.folder / "b/metrics.jsonl").read_text().splitlines()]
+    best = min(records, key=lambda record: record["swd"])
+    assert second["best"]["swd"] == {"value": best["swd"], "kimg": best["images"] / 1000}
+    assert (here.folder / "compare.png").exists()
+
+
+def test_other_plugins_are_named_without_their_options(here: CLI) -> None:
+    text = (here.folder / "b/config.toml").read_text()
+    (here.folder / "b/config.toml").write_text(text.replace('name = "bce"', 'name = "hinge"'))
+    done = here.here("compare", "a", "b", "--json")
+    differs = json.loads(done.stdout)["runs"][1]["differs"]
+    assert differs["objective"] == "hinge"
+    assert not any(name.startswith("objective.") for name in differs)
+
+
+def test_a_run_beside_its_copy_is_told_apart_by_its_folder(here: CLI) -> None:
+    shutil.copytree(here.folder / "a", here.folder / "copy")
+    done = here.here("compare", "a", "copy", "--json")
+    assert [run["differs"]["run"] for run in json.loads(done.stdout)["runs"]] == ["a", "copy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("a",), "two runs or more"),
+        (("a", "nothing"), "nothing: no such"),
+        (("a", "a/samples"), "not a run folder"),
+        (("a", "empty"), "nothing logged yet"),
+        (("a", "b", "--out", "x.jpg"), "the picture is a .png file"),
+    ],
+)
+def test_what_cannot_be_compared(here: CLI, arguments: tuple[str, ...], expected: str) -> None:
+    (here.folder / "empty").mkdir()
+    shutil.copy(here.folder / "a/config.toml", here.folder / "empty")
+    done = here.here("compare", *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert not (here.folder / "compare.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
+def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
+    done = here("montage", "a", "--out", f"run.{kind}", "--fps", "5")
+    assert done.returncode == 0, done.stderr
+    grids = sorted((here.folder / "a/samples").glob("0*.png"))
+    frames, seconds = film(here.folder / f"run.{kind}")
+    assert len(grids) == 6
+    distinct = [frames[0]]
+    for frame in frames[1:]:
+        if abs(frame.astype(int) - distinct[-1]).mean() > 1:
+            distinct.append(frame)
+    assert len(distinct) == len(grids)
+    assert seconds == pytest.approx(len(grids) / 5 + 2, abs=0.25)
+    for frame, file in zip(distinct, grids, strict=True):
+        grid = np.asarray(Image.open(file).convert("L")).astype(int)
+        part = frame[: grid.shape[0], : grid.shape[1]].astype(int)
+        assert abs(part - grid).mean() < 12, file.name
+        assert frame.shape[0] % 2 == frame.shape[1] % 2 == 0
+
+
+def film(file: Path) -> tuple[list[np.ndarray[Any, Any]], float]:
+    """Its frames in gray, and how long it plays."""
+    if file.suffix == ".mp4":
+        import av
+
+        with av.open(str(file)) as container:
+            stream = container.streams.video[0]
+            assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+            decoded = [f.to_image().convert("L") for f in container.decode(stream)]
+            assert stream.average_rate is not None
+            return [np.asarray(f) for f in decoded], len(decoded) / float(stream.average_rate)
+    frames, seconds = [], 0.0
+    with Image.open(io.BytesIO(file.read_bytes())) as image:
+        for number in range(image.n_frames):  # type: ignore[attr-defined]
+            image.seek(number)
+            frames.append(np.asarray(image.convert("L")))
+            seconds += image.info["duration"] / 1000
+    return frames, seconds
+
+
+def test_the_film_lies_in_the_run_unless_told(here: CLI) -> None:
+    done = here.here("montage", "a")
+    assert done.returncode == 0
+    assert done.stdout.strip() == str(Path("a") / "montage.gif")
+    assert (here.folder / "a/montage.gif").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("a", "--out", "x.avi"), "a film is a .gif, .webp or .mp4 file"),
+        (("nothing",), "no such"),
+        (("one",), "two sample grids or more"),
+        (("cut",), "unreadable"),
+        (("sizes",), "pixels, the grids before it"),
+    ],
+)
+def test_what_cannot_be_filmed(here: CLI, arguments: tuple[str, ...], expected: str) -> None:
+    for name in ("one", "cut", "sizes"):
+        shutil.copytree(here.folder / "a", here.folder / name)
+    for file in sorted((here.folder / "one/samples").glob("0*.png"))[1:]:
+        file.unlink()
+    last = sorted((here.folder / "cut/samples").glob("0*.png"))[-1]
+    last.write_bytes(last.read_bytes()[:300])
+    Image.new("L", (10, 10)).save(sorted((here.folder / "sizes/samples").glob("0*.png"))[-1])
+    before = here.files()
+    done = here.here("montage", *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert here.files() == before
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"), [(64, (28, 28, 1)), (4, (64, 64, 3)), (32, (48, 96, 3)), (16, (70, 70, 4))]
+)
+def test_a_grid_is_cut_into_its_images(count: int, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 250, (count, *shape), dtype=np.uint8)
+    columns = {64: 8, 4: 2, 32: 8, 16: 4}[count]
+    factor = max(1, 64 // max(shape[:2]))
+    enlarged = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    assert np.array_equal(cut_grid(sample_grid(images, columns)), enlarged)
