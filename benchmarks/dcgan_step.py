@@ -43,8 +43,8 @@ def main() -> None:
 
         def ours() -> Figures:
             amount = ("--batch", str(BATCH), "--kimg", str(asked.kimg))
-            # As often as in a run of default length (1,000 kimg) there would be none of these.
-            rare = ("--sample-every", "1000", "--checkpoint-every", "1000")
+            # As often as in a run of default length: 1,000 kimg.
+            rare = ("--log-every", "4", "--sample-every", "50", "--checkpoint-every", "100")
             options = ("--arch", "dcgan", "--data", data, *amount, *rare)
             return whole_loop(*options, folder=folder, threads=asked.threads)
 

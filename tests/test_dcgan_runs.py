@@ -108,6 +108,7 @@ def test_gray_rgba_and_pictures_that_are_not_square(
         (("--arch.init", "xavier"), "'xavier' is not one of dcgan, he-xavier"),
         (("--objective", "hinged"), "did you mean 'hinge'"),
         (("--objective", "wgan", "--objective.clip", "0"), "out of bounds"),
+        (("--objective", "wgan", "--arch.d-norm", "spectral"), "scales up again"),
     ],
 )
 def test_what_cannot_be_trained_is_told_in_a_line(

@@ -77,23 +77,23 @@ def adversarial_phases(
         real, fake = players.judge(batch, view(batch, fakes), reals=view(batch, reals))
         batch.report("logits/real", real)
         batch.report("logits/fake", fake)
+        batch.report("sign/real", real.sign())
+        batch.report("sign/fake", fake.sign())
         loss = discriminator(real, fake).mean()
-        if inline["r1"]:
-            loss = loss + zero_centred(batch, "r1", real, reals)
-        if inline["r2"]:
-            loss = loss + zero_centred(batch, "r2", fake, fakes)
+        images = {"r1": reals, "r2": fakes}
+        if wanted := {name: images[name] for name, gamma in inline.items() if gamma}:
+            loss = loss + zero_centred(batch, real.sum() + fake.sum(), wanted)
         if penalty is not None:
             loss = loss + penalty(batch, fakes.detach()).mean()
         return loss
 
     def lazy_loss(batch: Batch) -> Tensor:
-        terms = []
+        total, images = torch.zeros((), device=batch.pixels.device), {}
         for name in (name for name, gamma in gammas.items() if gamma):
-            images = batch.images if name == "r1" else fakes_of(batch)
-            images = images.detach().requires_grad_()
-            logits = players.critic(view(batch, images), batch.labels)
-            terms.append(zero_centred(batch, name, logits, images))
-        return torch.stack(terms).sum()
+            seen = batch.images if name == "r1" else fakes_of(batch)
+            images[name] = seen.detach().requires_grad_()
+            total = total + players.critic(view(batch, images[name]), batch.labels).sum()
+        return zero_centred(batch, total, images)
 
     def fakes_of(batch: Batch) -> Tensor:
         fakes: Tensor | None = batch.memo.pop("fakes", None)
@@ -102,10 +102,15 @@ def adversarial_phases(
                 fakes = players.generate(batch)
         return fakes
 
-    def zero_centred(batch: Batch, name: str, logits: Tensor, images: Tensor) -> Tensor:
-        squared = squared_gradient(logits, images)
-        batch.report(f"penalty/{name}", squared)
-        return squared.mean() * (gammas[name] / 2)
+    def zero_centred(batch: Batch, logits: Tensor, images: dict[str, Tensor]) -> Tensor:
+        """One backward pass for both penalties; a row's logit moves with its own image alone."""
+        gradients = torch.autograd.grad(logits, list(images.values()), create_graph=True)
+        terms = []
+        for name, gradient in zip(images, gradients, strict=True):
+            squared = gradient.flatten(1).square().sum(dim=1)
+            batch.report(f"penalty/{name}", squared)
+            terms.append(squared.mean() * (gammas[name] / 2))
+        return torch.stack(terms).sum()
 
     phases = [
         Phase("G", "generator", generator_loss, every=options.n_critic),

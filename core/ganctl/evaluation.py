@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import random
+from .hooks import as_figures
 from .interfaces import Evaluator, Generator, ImageBatch, to_uint8
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Images at a time."""
+MOST = 10_000
+"""Images that are generated for an evaluation when nobody says how many."""
 
 
 class Measurement:
@@ -30,9 +33,9 @@ class Measurement:
         samples: int | None,
         seed: int,
     ) -> None:
-        """`samples` generated images (as many as the set has) are held against the set's."""
+        """`samples` generated images are held against the set's; as many as it has, up to MOST."""
         self._evaluators, self._loader, self._classes = evaluators, loader, classes
-        self.samples = samples or len(loader.dataset)
+        self.samples = samples or min(len(loader.dataset), MOST)
         self._seed = seed
         self._saw_reals = False
 
@@ -54,7 +57,10 @@ class Measurement:
         figures: dict[str, float] = {}
         for entry, evaluator in self._evaluators.values():
             with entry.guard():
-                figures |= evaluator.compute()
+                found = as_figures(evaluator.compute())
+                if not found:
+                    raise ValueError("compute() gave no figure")
+                figures |= found
                 evaluator.forget_fakes()
         return figures
 

@@ -104,18 +104,36 @@ class Hooks:
         """Whether any hook implements the event."""
         return any(getattr(m.hook, event).get_hookimpls() for _, m in self._managers)
 
-    def call(self, event: str, **arguments: Any) -> list[Any]:
-        """Call the event of every hook; drop those that raise. What they returned, but None."""
-        results: list[Any] = []
+    def call(self, event: str, **arguments: Any) -> None:
+        """Call the event of every hook; drop those that raise."""
         for label, manager in list(self._managers):
             try:
-                results += getattr(manager.hook, event)(**arguments)
+                getattr(manager.hook, event)(**arguments)
             except Exception as error:
                 self._complain(label, f"failed in {event}() and is left out from now on", error)
                 self._managers.remove((label, manager))
-        return results
+
+    def measure(self, **arguments: Any) -> dict[str, float]:
+        """The figures of every hook's `measure`; hooks that raise, or give none, are dropped."""
+        figures: dict[str, float] = {}
+        for label, manager in list(self._managers):
+            try:
+                for measured in manager.hook.measure(**arguments):
+                    figures |= as_figures(measured)
+            except Exception as error:
+                self._complain(label, "failed in measure() and is left out from now on", error)
+                self._managers.remove((label, manager))
+        return figures
 
     @staticmethod
     def _complain(label: str, what: str, error: Exception) -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         print(f"ganctl: warning: {label} {what}: {reason}", file=sys.stderr)
+
+
+def as_figures(measured: dict[str, Any]) -> dict[str, float]:
+    """Names and numbers as a line of a log can hold them. Raises `TypeError`, `ValueError`."""
+    figures = {str(name): float(value) for name, value in dict(measured).items()}
+    if reserved := {"images", "step"} & figures.keys():
+        raise ValueError(f"a figure cannot be called {reserved.pop()!r}")
+    return figures

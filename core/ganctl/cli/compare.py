@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DRAWN = ("loss", "grad_norm", "diversity", "d", "images_per_second")
 """Name prefixes in log.jsonl that get panels, besides every metric."""
 
-LEFT_OUT = ("d/sign_real", "d/sign_fake")
 ACROSS = 4
 """Panels, and sample grids, in a row."""
 SAMPLES = 16
@@ -142,11 +141,7 @@ def _panels(runs: list[Compared]) -> dict[str, list[Curve | None]]:
     found: dict[str, list[Curve | None]] = {}
     metrics = dict.fromkeys(name for each in runs for name in each.figures.metrics)
     logged = dict.fromkeys(
-        name
-        for prefix in DRAWN
-        for each in runs
-        for name in each.figures.drawn(prefix)
-        if name not in LEFT_OUT
+        name for prefix in DRAWN for each in runs for name in each.figures.drawn(prefix)
     )
     for name in metrics:
         found[name] = [each.figures.metrics.get(name) for each in runs]

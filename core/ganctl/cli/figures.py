@@ -21,7 +21,8 @@ PANELS = {
     "grad_norm": "gradient norm",
     "penalty": "penalty terms",
     "diversity": "diversity (1: the set's)",
-    "d": "D: right pairs, mean signs",
+    "d": "D: share of right pairs",
+    "sign": "mean sign of D's logits",
     "images_per_second": "images per second",
 }
 """Name prefixes in log.jsonl that are drawn, and what their axis says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ def sweep(
         raise UserError("sweep: say what to train and what to vary: --config sweep.toml")
     changes = {k: v for k, v in {"out": out, "jobs": jobs}.items() if v is not None}
     plan = read_sweep(Path(config), changes)
+    _check_evaluated(plan)
     if dry_run:
         return _show(plan, as_json)
     from ..sweep.folder import claimed, write_document
@@ -87,16 +89,16 @@ def _check_sizes(plan: Sweep) -> None:
         check_size(Dataset(data), batch)
 
 
-def _shares(plan: Sweep) -> tuple[int, int]:
+def _shares(plan: Sweep, todo: list[Trial]) -> tuple[int, int]:
     """How many trials at a time, and the threads of each."""
     from ..data.parallel import cores
     from ..training.device import pick_device
 
     asked = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(asked) if asked.isdecimal() and int(asked) else cores()
-    kinds = {pick_device(trial.plan.settings.device).type for trial in plan.trials}
+    kinds = {pick_device(trial.plan.settings.device).type for trial in todo}
     default = threads if kinds == {"cpu"} else 1  # a GPU is not shared unasked
-    jobs = min(plan.settings.jobs or default, len(plan.trials))
+    jobs = min(plan.settings.jobs or default, len(todo))
     return jobs, max(1, threads // jobs)
 
 
@@ -145,13 +147,12 @@ def _train(plan: Sweep) -> tuple[bool, list[Result]]:
         advance()
         say(f"{len(over)} of {len(results)}: {_line(plan, read(trial))}")
         write_results(plan, list(results.values()), lower)
-        _check_metric(plan, results[trial])
+        _check_metric(plan, results.values())
 
-    for result in results.values():
-        _check_metric(plan, result)
+    _check_metric(plan, results.values())
     write_results(plan, list(results.values()), lower)
     if todo:
-        jobs, threads = _shares(plan)
+        jobs, threads = _shares(plan, todo)
         say(f"{len(todo)} trials, {jobs} at a time, {threads} threads each: {plan.out}")
         done = sum(trial.total for trial in over)
         with progress("training", sum(t.total for t in results), "images", done) as update:
@@ -169,15 +170,32 @@ def _train(plan: Sweep) -> tuple[bool, list[Result]]:
     return lower, list(results.values())
 
 
-def _check_metric(plan: Sweep, result: Result) -> None:
-    """Raise `UserError` if a trial that has ended does not have the figure."""
+def _check_evaluated(plan: Sweep) -> None:
+    """Raise `UserError` if an evaluator's figure is to rank trials that do not ask for it."""
+    from ..registry import entries
+
+    name = plan.settings.metric
+    if name not in {entry.name for entry in entries("evaluator")}:
+        return
+    for trial in plan.trials:
+        request = trial.plan.evaluation
+        if request is None or name not in request.names:
+            raise UserError(
+                f"metric: {name} is an evaluator's figure, which the trials have to ask for: "
+                f'evaluate = "{name}:every=10kimg" in [train]'
+            )
+
+
+def _check_metric(plan: Sweep, results: Iterable[Result]) -> None:
+    """Raise `UserError` if trials have ended and none of them has the figure."""
     from ..sweep.results import ENDED
 
     name = plan.settings.metric
-    if result.state in ENDED and name not in result.names:
+    ended = [result.names for result in results if result.state in ENDED]
+    if ended and not any(name in names for names in ended):
         raise UserError(
             f"metric: the runs of this sweep have no figure {name!r}"
-            f"{did_you_mean(name, result.names)} (what is trained is kept)"
+            f"{did_you_mean(name, ended[0])} (what is trained is kept)"
         )
 
 

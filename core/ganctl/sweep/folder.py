@@ -32,6 +32,8 @@ def claimed(sweep: Sweep) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError(f"{out}: another process works on this sweep") from None
+    except ValueError:  # such as a zero byte
+        raise UserError(f"out: {str(out)!r} cannot be the name of a folder") from None
     except OSError as error:
         raise GanctlError(f"cannot write in {out}: {error.strerror}") from None
     try:

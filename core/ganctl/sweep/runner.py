@@ -106,11 +106,9 @@ def _why(trial: Trial, status: int) -> str:
 
 
 def _tell(trial: Trial, running: dict[Trial, Process], told: set[Trial]) -> None:
-    """Have it save and stop; once, as the second time would stop it at once."""
-    if trial not in told:
-        told.add(trial)
-        # Windows has no such signal for another process: there it ends, at its last checkpoint.
-        running[trial].send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+    """Have it save and stop: as if this process had ended, which tells it no second time."""
+    told.add(trial)
+    _let_go(running[trial])
 
 
 def _let_go(process: Process) -> None:

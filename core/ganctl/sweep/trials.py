@@ -258,6 +258,8 @@ def _set(name: str, value: Any, core: dict[str, Any], tables: dict[str, dict[str
     """Give one option its value, as the flag of that name would."""
     table, dot, option = name.partition(".")
     if table in TABLES and not dot:
+        if not isinstance(value, str):
+            raise UserError(f"{table}: {value!r} is not the name of a plugin")
         if tables.get(table, {}).get("name") != value:
             tables[table] = {"name": value}  # another plugin: the other's options go
     elif not dot:

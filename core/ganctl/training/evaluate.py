@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,29 +24,37 @@ class Request:
     names: tuple[str, ...]
     every: float | None = None
     samples: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Of the evaluator, where one alone is named."""
 
     @classmethod
     def parse(cls, text: str) -> Request:
-        """`"fid,kid:every=50kimg:samples=10000"`. Raises `UserError`."""
+        """`"fid,kid:every=50kimg:samples=10000"`, `"swd:patches=128"`. Raises `UserError`."""
         names, *settings = text.split(":")
         found = tuple(name.strip() for name in names.split(",") if name.strip())
         if not found or len(set(found)) < len(found):
             raise UserError(f"evaluate: {text!r}: name evaluators once each, such as swd")
         values: dict[str, Any] = {}
+        options: dict[str, str] = {}
         for setting in settings:
             key, _, value = (part.strip() for part in setting.partition("="))
+            if key in (*values, *options):
+                raise UserError(f"evaluate: {key} is given twice")
             try:
                 if key == "every":
                     values[key] = float(value.removesuffix("kimg"))
                 elif key == "samples":
                     values[key] = int(value)
+                elif len(found) == 1:
+                    options[key.replace("-", "_")] = value
+                    continue
                 else:
                     raise UserError(f"evaluate: {key!r}: wanted every=50kimg or samples=10000")
             except ValueError:
                 raise UserError(f"evaluate: {key}: {value!r} is not a number") from None
             if not 0 < values[key] < float("inf"):
                 raise UserError(f"evaluate: {key}: {value!r} must be more than 0")
-        return cls(found, **values)
+        return cls(found, **values, options=options)
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,13 @@ def find_best(run: Path, records: Iterable[dict[str, Any]], better: Better) -> B
 
     Found anew when a run goes on: a kill may have come between a checkpoint and its mention.
     """
-    best: Best | None = None
-    for record in records:
-        metric = next(name for name in record if name not in ("images", "step"))
-        value, name = record[metric], checkpoint.name_of(record["images"])
+    records, best = list(records), None
+    names = [name for name in (records[-1] if records else ()) if name not in ("images", "step")]
+    for record in records if names else ():
+        metric = names[0]
+        value, name = record.get(metric), checkpoint.name_of(record["images"])
         there = (run / "checkpoints" / name).is_dir()
-        if there and value is not None and beats(value, best, better):
+        if there and isinstance(value, int | float) and beats(value, best, better):
             best = Best(metric, value, better, record["images"], name)
     return best
 
@@ -99,7 +108,9 @@ def which_file(model: Path, which: str) -> Path:
     if which == "best":
         best = read_best(model)
         if best is None:
-            raise UserError(f"{model}: has no best checkpoint: it was trained without --evaluate")
+            damaged = (model / BEST).exists()
+            why = f"{BEST} is damaged" if damaged else "it was trained without --evaluate"
+            raise UserError(f"{model}: has no best checkpoint: {why}")
         which = best.checkpoint
     return checkpoint.find_generator(model, which)
 

@@ -163,8 +163,10 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
         objective=objective,
         augment=_augment(recipe, tables),
         evaluation=request,
-        evaluators=tuple(
-            Choice.make("evaluate", {"name": name}) for name in (request.names if request else ())
+        evaluators=()
+        if request is None
+        else tuple(
+            Choice.make("evaluate", {"name": name, **request.options}) for name in request.names
         ),
         source=source,
         preparation=preparation,

@@ -148,7 +148,7 @@ class Session:
                     if self.plan.evaluation is not None and (
                         done or _passed(progress.images, batch, self._evaluate_every)
                     ):
-                        better = self._evaluate(progress)
+                        better = self._evaluate_or_save(progress)
                     minutes = (time.monotonic() - saved_at) / 60
                     save = (
                         last
@@ -204,8 +204,7 @@ class Session:
             "seconds": self._seconds,
             "peak_memory_mb": peak_memory(self.device) / 1e6,
         }
-        for measured in self.hooks.call("measure", session=self, progress=progress):
-            figures |= measured
+        figures |= self.hooks.measure(session=self, progress=progress)
         record = {"images": progress.images, "step": progress.step}
         self.run.log(record | {k: v if math.isfinite(v) else None for k, v in figures.items()})
         self.hooks.call("tick", session=self, progress=progress, figures=figures)
@@ -234,6 +233,19 @@ class Session:
         request = self.plan.evaluation
         every = None if request is None else request.every
         return every or self.plan.settings.checkpoint_every
+
+    def _evaluate_or_save(self, progress: Progress) -> bool:
+        """An evaluator that fails ends the run, but costs nothing of what was trained."""
+        start = time.monotonic()
+        try:
+            better = self._evaluate(progress)
+        except GanctlError:
+            self._tick(progress)
+            self._save(progress)
+            raise
+        then, images = self._logged
+        self._logged = then + time.monotonic() - start, images  # the rate is that of training
+        return better
 
     def _evaluate(self, progress: Progress) -> bool:
         """Measure the generator; whether it is the best so far."""
@@ -321,10 +333,10 @@ class Session:
             },
         )
         best = self._best
-        spare = None if best is None else best.checkpoint
-        checkpoint.prune(self.run.checkpoints, plan.settings.keep, spare)
         if best is not None and best.checkpoint == folder.name:
             best.write(self.run.folder)
+        spare = None if best is None else best.checkpoint
+        checkpoint.prune(self.run.checkpoints, plan.settings.keep, spare)
         self.hooks.call("checkpoint", session=self, progress=progress, folder=folder)
 
     @contextmanager

@@ -35,6 +35,13 @@ def he_xavier(layers: Iterable[nn.Module], slope: float) -> None:
     nn.init.normal_(last.weight, 0.0, math.sqrt(2 / sum(fans(last))))
 
 
+def xavier(network: nn.Module | None) -> None:
+    """The 1×1 convolutions and linear layers of attention and label embedding."""
+    for module in () if network is None else network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_normal_(module.weight)
+
+
 def fans(layer: Convolution) -> tuple[float, float]:
     """How many values reach one output value, and how many one input value reaches.
 

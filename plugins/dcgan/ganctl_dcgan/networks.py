@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
-from ganctl import Discriminator, Generator, ImageSpec, Reals, UserError
+from ganctl import Discriminator, Generator, ImageSpec, Progress, Reals, UserError
 
 from . import DCGANOptions, initialise
 from .attention import SelfAttention
@@ -43,6 +46,7 @@ class DCGANGenerator(Generator):
             initialise.dcgan(self)
         else:
             initialise.he_xavier([*self.layers, self.output], slope=0.0)
+            initialise.xavier(self.attention)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def fit(self, reals: Reals) -> None:
@@ -86,15 +90,41 @@ class DCGANDiscriminator(Discriminator):
             initialise.dcgan(self)
         else:
             initialise.he_xavier([*self.layers, self.output], slope=LEAK)
+            initialise.xavier(self.attention)
+            initialise.xavier(self.embedding)
         if options.d_norm == "spectral":
             for module in list(self.modules()):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     spectral_norm(module)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.train()
 
     def fit(self, reals: Reals) -> None:
         if self.normalise is not None:
             self.normalise.fit(reals)
+
+    def train(self, mode: bool = True) -> Self:
+        """Spectral norms stay in evaluation mode: forward passes would iterate them."""
+        super().train(mode)
+        for norm, _ in self._spectral_norms():
+            norm.eval()
+        return self
+
+    @torch.no_grad()
+    def at(self, progress: Progress) -> None:
+        """One power iteration of every spectral norm a step, however many passes it has.
+
+        So that micro-batches see the weights that the batch would have seen.
+        """
+        for norm, weight in self._spectral_norms():
+            norm.train()(weight)
+            norm.eval()
+
+    def _spectral_norms(self) -> Iterator[tuple[nn.Module, Tensor]]:
+        for module in self.modules():
+            if is_parametrized(module, "weight"):
+                parametrization: Any = module.parametrizations.weight  # type: ignore[union-attr]
+                yield parametrization[0], parametrization.original
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         if self.normalise is not None:

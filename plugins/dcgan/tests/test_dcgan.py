@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganctl import ImageSpec, UserError
+from ganctl import ImageSpec, Progress, UserError
 from ganctl.options import load
 from ganctl.summary import layer_table, totals
 from ganctl_dcgan import DCGAN, DCGANOptions
@@ -132,7 +132,7 @@ def test_fans_count_the_connections(layer: nn.Conv2d | nn.ConvTranspose2d, size:
     x = torch.ones(1, 1, size, size, requires_grad=True)
     y = layer(x)
     (reached,) = torch.autograd.grad(y.sum(), x)
-    fan_in, fan_out = float(y.max()), float(reached.max())
+    fan_in, fan_out = float(y.detach().max()), float(reached.max())
     assert fans(layer) == (fan_in, fan_out)
 
 
@@ -171,14 +171,26 @@ def test_spectral_normalisation_bounds_every_weight() -> None:
     _, discriminator = small(d_norm="spectral", classes=5)
     assert not discriminator.norms
     assert discriminator.rowwise
-    x, c = torch.randn(8, 3, 32, 32), torch.eye(5)[torch.arange(8) % 5]
     for _ in range(60):  # one power iteration each
-        discriminator(x, c)
+        discriminator.at(Progress(0, 0, 1))
     weights = [m.weight for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(weights) == len(discriminator.layers) + 2
     for weight in weights:
         largest = torch.linalg.matrix_norm(weight.flatten(1), 2)
         assert float(largest) == pytest.approx(1, abs=0.02)
+
+
+def test_passes_leave_spectral_norms_alone_and_steps_iterate_them() -> None:
+    _, discriminator = small(d_norm="spectral")
+    x = torch.randn(4, 3, 32, 32)
+    first = discriminator(x)
+    assert torch.equal(discriminator.train()(x), first)  # micro-batches see the same weights
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    moved = discriminator(x)
+    discriminator.at(Progress(1, 4, 100))
+    assert not torch.equal(discriminator(x), moved)
 
 
 def test_rows_are_judged_alone_without_batch_normalisation() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -15,28 +16,23 @@ FADED = 0.01
 
 
 class Balance:
-    """How often D ranks a real above a fake, and the signs of its logits."""
+    """How often D ranks a real above a fake."""
 
     def __init__(self, session: Any) -> None:
-        self._session, self._probe = session, Probe(session)
+        self._session, self._probe = session, Probe.of(session)
         self._won = self._lost = 0
         self._first: float | None = None
 
     def measure(self) -> dict[str, float]:
-        real = self._probe.logits(self._probe.reals)
-        fake = self._probe.logits(self._probe.fakes())
-        return {
-            "d/accuracy": accuracy(real, fake),
-            "d/sign_real": float(real.sign().mean()),
-            "d/sign_fake": float(fake.sign().mean()),
-        }
+        return {"d/accuracy": accuracy(*self._probe.logits())}
 
     def look(self, figures: dict[str, float]) -> None:
         """Warn by the figures of a line of the log."""
         right, gradient = figures.get("d/accuracy"), figures.get("grad_norm/D")
-        if right is None or gradient is None:
+        if right is None or gradient is None or not math.isfinite(right + gradient):
             return
-        self._first = self._first or gradient
+        if self._first is None:
+            self._first = gradient
         # Being right is not enough: D is, for most of many a good run.
         self._won = self._won + 1 if right > 0.999 and gradient < FADED * self._first else 0
         self._lost = self._lost + 1 if right < 0.02 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from .probe import Probe
 
 LOW, HEALTHY = 0.15, 0.3
 """Below LOW images are alike; from HEALTHY on they are known to have been different."""
-PATIENCE = 0.25
-"""A generator that never was diverse is given this share of the run."""
+IN_A_ROW, RISING = 5, 1.2
+"""So many lines of the log have to be low, and the last not above the first by this factor."""
+PATIENCE, LEAST = 0.25, 10.0
+"""A generator that never was diverse is given this share of the run, and so many kimg."""
 
 
 class Diversity:
@@ -25,9 +28,10 @@ class Diversity:
     """
 
     def __init__(self, session: Any) -> None:
-        self._session, self._probe = session, Probe(session)
+        self._session, self._probe = session, Probe.of(session)
         self._of_reals = spread(self._probe.reals)
         self._was_healthy = False
+        self._last: deque[float] = deque(maxlen=IN_A_ROW)
         if self._of_reals < 1e-3:
             session.warn(
                 "constant set",
@@ -40,7 +44,11 @@ class Diversity:
             return {}
         ratio = spread(self._probe.fakes()) / self._of_reals
         self._was_healthy |= ratio >= HEALTHY
-        if ratio < LOW and (self._was_healthy or progress.fraction >= PATIENCE):
+        self._last.append(ratio)
+        low = len(self._last) == IN_A_ROW and max(self._last) < LOW
+        rising = self._last[-1] > RISING * self._last[0]  # it is only late
+        late = progress.fraction >= PATIENCE and progress.kimg >= LEAST
+        if low and not rising and (self._was_healthy or late):
             self._session.warn(
                 "mode collapse",
                 "the generator makes nearly the same image from every latent (diversity "

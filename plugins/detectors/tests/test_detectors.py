@@ -46,7 +46,7 @@ def train(folder: Path, *options: object) -> tuple[list[str], list[dict[str, Any
 def test_a_healthy_run_gives_no_warning(tmp_path: Path, objective: str) -> None:
     warnings, log = train(tmp_path, "--objective", objective, "--kimg", 25)
     assert warnings == []
-    assert {"diversity", "d/accuracy", "d/sign_real", "d/sign_fake"} <= log[-1].keys()
+    assert {"diversity", "d/accuracy", "sign/real", "sign/fake"} <= log[-1].keys()
 
 
 @pytest.mark.slow

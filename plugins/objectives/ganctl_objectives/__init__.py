@@ -71,8 +71,10 @@ class WGAN(Objective[WGANOptions], api=1):
 
     def phases(self, players: Players, options: WGANOptions) -> list[Phase]:
         from . import losses as loss
-        from .clipping import clip_weights
+        from .clipping import clip_weights, refuse_parametrized
 
+        refuse_parametrized(players.discriminator)
+        clip_weights(players.discriminator, options.clip)  # G's first step comes before D's
         return adversarial_phases(
             players,
             options,

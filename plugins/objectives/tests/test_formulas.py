@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganctl import Batch, Discriminator, Generator, Phase, Players, Progress, random
+from ganctl import Batch, Discriminator, Generator, Phase, Players, Progress, UserError, random
 from ganctl.options import load
 from ganctl.registry import find
 
@@ -91,7 +91,7 @@ CASES = {
     "bce, R1 + R2": ("bce", {"r1_gamma": 1, "r2_gamma": 4}, LOGISTIC_G, LOGISTIC_D / 2 + 5 * W),
     "hinge": ("hinge", {}, -W, HINGE_D),
     "lsgan": ("lsgan", {}, (b - 1) * W, SQUARES_D),
-    "wgan": ("wgan", {}, -W, THETA - REALS.mean(dim=0)),
+    "wgan": ("wgan", {"clip": 2.0}, -W, THETA - REALS.mean(dim=0)),
     "wgan-gp": ("wgan-gp", {}, -W, THETA - REALS.mean(dim=0) + ONE_CENTRED),
     "dragan": ("dragan", {}, LOGISTIC_G, LOGISTIC_D + ONE_CENTRED),
     "relativistic": (
@@ -159,10 +159,23 @@ def test_instance_noise_has_its_deviation_and_falls_to_nothing() -> None:
 def test_wgan_keeps_the_weights_within_the_clip() -> None:
     players, phases = phases_of("wgan", {"clip": 0.05}, Linear())
     assert phases[0].every == 5
+    weights = players.discriminator.w
+    assert weights.tolist() == pytest.approx([0.05, -0.05])  # from the first step of G on
     assert phases[1].after is not None
     with torch.no_grad():
+        weights.add_(torch.tensor([1.0, 0.08]).double())
         phases[1].after()
-    assert players.discriminator.w.tolist() == [0.05, -0.05]
+    assert weights.tolist() == pytest.approx([0.05, 0.03])
+
+
+def test_wgan_refuses_weights_that_are_scaled_after_clipping() -> None:
+    class Normed(Linear):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))
+
+    with pytest.raises(UserError, match="spectral normalisation scales up again"):
+        phases_of("wgan", {}, Normed())
 
 
 def test_penalties_are_taken_where_the_papers_say() -> None:
