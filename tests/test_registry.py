@@ -122,6 +122,31 @@ class Labelled(Objective[NoOptions], api=1):
 '''
 
 
+BRITTLE = '''\
+from ganctl import Evaluation, Evaluator, NoOptions
+
+
+class Brittle(Evaluation[NoOptions], api=1):
+    """Breaks the second time."""
+
+    def build(self, options, spec):
+        class Counting(Evaluator):
+            count = 0
+
+            def update(self, batch, real):
+                pass
+
+            def compute(self):
+                self.count += 1
+                return {"brittle": 1 / (2 - self.count)}
+
+            def forget_fakes(self):
+                pass
+
+        return Counting()
+'''
+
+
 def in_build(statement: str) -> str:
     """The architecture with a statement of its own at the beginning of `build`."""
     return ARCHITECTURE.replace("        shape =", f"        {statement}\n        shape =")
@@ -164,6 +189,7 @@ PROJECTS = {
     "part": Project("", "MLP", module="ganctl_mlp", entry="mlp"),  # as the bundle has it
     "slow": Project(SLOW + ARCHITECTURE),
     "labelled": Project(LABELLED, "Labelled", kind="objective"),
+    "brittle": Project(BRITTLE, "Brittle", kind="evaluator"),
     "grumpy": Project(HOOK, "Grumpy", kind="hook"),
     "unimportable": Project("import no_such_requirement\n" + ARCHITECTURE),
     "nowhere": Project(ARCHITECTURE, module="no_such_module"),
@@ -369,6 +395,20 @@ def test_an_objective_that_needs_labels_says_so_before_anything_starts(
     assert result.returncode == 2
     assert result.stderr == ("ganctl: error: objective: labelled needs labels: train with --cond\n")
     assert ganctl.files() == []
+
+
+@pytest.mark.slow
+def test_an_evaluator_that_fails_costs_nothing_of_what_was_trained(
+    ganctl: CLI, install: Install, tiny: tuple[str, ...]
+) -> None:
+    ganctl.env |= install("brittle")
+    rare = ("--checkpoint-every", "100", "--evaluate", "brittle:every=1kimg")
+    result = ganctl("train", *tiny, *rare, "--run", "run")
+    assert result.returncode == 1
+    assert "ganctl-brittle 1.2.3" in result.stderr
+    assert "ZeroDivisionError" in result.stderr
+    names = [folder.name for folder in (ganctl.folder / "run/checkpoints").iterdir()]
+    assert sorted(names) == ["000001.024", "000002.048"]
 
 
 @pytest.mark.slow

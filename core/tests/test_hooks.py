@@ -208,3 +208,27 @@ def test_installed_hooks_that_work_are_called_and_broken_ones_are_named(
     assert "not_there_at_all" in captured.err
     assert "hooks_torn 1.5" in captured.err
     assert "ZeroDivisionError" in captured.err
+
+
+@pytest.mark.parametrize(
+    "measured", ["text", 7, [1.0], {"a": "x"}, {"a": [1, 2]}, {"images": 3.0}, {"step": 1}]
+)
+def test_what_is_no_figure_drops_its_hook_and_leaves_the_others(
+    measured: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Good:
+        @hookimpl
+        def measure(self, progress: Progress) -> dict[str, float]:
+            return {"mine": progress.kimg}
+
+    class Bad:
+        @hookimpl
+        def measure(self) -> Any:
+            return measured
+
+    hooks = Hooks([("bad", Bad()), ("good", Good())])
+    for _ in range(2):
+        assert hooks.measure(session="s", progress=NOW) == {"mine": 0.192}
+    told = capsys.readouterr().err
+    assert told.count("bad failed in measure()") == 1
+    assert len(told.splitlines()) == 1
