@@ -20,7 +20,17 @@ Tiny = tuple[str, ...]
 Result = subprocess.CompletedProcess[str]
 CLI = Any  # the fixture `ganctl` of conftest.py
 
-COMMANDS = ["train", "prepare", "inspect", "resume", "sweep", "generate", "plot"]
+COMMANDS = [
+    "train",
+    "prepare",
+    "inspect",
+    "resume",
+    "sweep",
+    "generate",
+    "plot",
+    "compare",
+    "montage",
+]
 COMMANDS += ["list-plugins", "describe", "doctor"]
 
 
