@@ -202,7 +202,7 @@ def test_the_trials_end_soon_after_a_sweep_that_was_killed(ganctl: CLI) -> None:
 @posix
 @pytest.mark.slow
 def test_ctrl_c_saves_every_trial_and_a_second_sweep_is_refused_meanwhile(ganctl: CLI) -> None:
-    write(ganctl.folder, 'jobs = 2\nmetric = "loss/G"', "[grid]\nlr = [1e-4, 1e-2]", kimg=24)
+    write(ganctl.folder, 'jobs = 2\nmetric = "loss/G"', "[grid]\nlr = [1e-4, 1e-2]", kimg=120)
     words = ("sweep", "--config", "sweep.toml", "--out", "out")
     with ganctl.start(*words) as process:
         wait(process, lambda: bool(list(ganctl.folder.glob("out/trials/*/checkpoints/0*"))))
