@@ -115,3 +115,14 @@ def test_which_asks_for_what_is_there(ganctl: CLI, trained: Path) -> None:
         done = ganctl.here("generate", "run", "--which", which)
         assert done.returncode == 2
         assert expected in done.stderr
+
+
+def test_junk_in_the_logs_does_not_stop_a_run_from_going_on(
+    ganctl: CLI, tiny: Tiny, trained: Path
+) -> None:
+    shutil.copytree(trained, ganctl.folder / "run")
+    for name in ("metrics.jsonl", "warnings.jsonl", "log.jsonl"):
+        with (ganctl.folder / "run" / name).open("a") as file:
+            file.write('junk\n{"images": "x", "swd": []}\n[1,2]\n{"images": 1}\n')
+    done = ganctl.here("resume", "run", "--kimg", "2.2")
+    assert done.returncode == 0, done.stderr

@@ -108,16 +108,18 @@ def refuse_existing(folder: Path) -> None:
 
 
 def read_log(folder: Path, name: str = LOG) -> list[dict[str, Any]]:
-    """The records of a run's log; a last line that was cut off is left out."""
+    """The records of a run's log; what is none, such as a last line cut off, is left out."""
     records = []
     file = folder / name
     if not file.exists():
         return []
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(record, dict) and isinstance(record.get("images"), int):
+            records.append(record)
     return records
 
 

@@ -70,7 +70,7 @@ class Session:
         self._tally = Tally()
         self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
-        self._warned: set[str] = set()
+        self._warned: set[Any] = set()
         self._measurement: Measurement | None = None
         self._best: Best | None = None
         self._seconds = 0.0  # of training before this process
@@ -115,7 +115,7 @@ class Session:
         gradients stay non-finite or the disk refuses.
         """
         self.run, settings, batch = run, self.plan.settings, self.loader.batch
-        self._warned = {record["about"] for record in read_log(run.folder, WARNINGS)}
+        self._warned = {record.get("about") for record in read_log(run.folder, WARNINGS)}
         if self.plan.evaluators:
             way = self.plan.evaluators[0].plugin.better
             self._best = find_best(run.folder, read_log(run.folder, METRICS), way)
