@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from .data.pixels import Unreadable as Unreadable
     from .errors import GanctlError as GanctlError
     from .errors import UserError as UserError
+    from .evaluator import Evaluator as Evaluator
+    from .evaluator import Extractor as Extractor
+    from .evaluator import ImageBatch as ImageBatch
+    from .evaluator import ImageSet as ImageSet
     from .hooks import hookimpl as hookimpl
     from .interfaces import Augmenter as Augmenter
     from .interfaces import Batch as Batch
     from .interfaces import Discriminator as Discriminator
-    from .interfaces import Evaluator as Evaluator
     from .interfaces import Generator as Generator
-    from .interfaces import ImageBatch as ImageBatch
     from .interfaces import Phase as Phase
     from .interfaces import Players as Players
     from .interfaces import Progress as Progress
@@ -50,9 +52,10 @@ _HOME = {
     "data.pixels": ["Unreadable"],
     "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
+    "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
     "hooks": ["hookimpl"],
     "interfaces": [
-        *("Augmenter", "Batch", "Discriminator", "Evaluator", "Generator", "ImageBatch"),
+        *("Augmenter", "Batch", "Discriminator", "Generator"),
         *("Phase", "Players", "Progress", "Reals", "StyleGenerator"),
     ],
     "model": ["Model", "load"],

@@ -44,6 +44,10 @@ class HookSpecs:
         """A line went into log.jsonl; `figures` holds its numbers."""
 
     @hookspec
+    def evaluating(self, session: Session, images: int, total: int) -> None:
+        """So many of the generated images of an evaluation have been looked at."""
+
+    @hookspec
     def evaluate(self, session: Session, progress: Progress, figures: dict[str, float]) -> None:
         """The evaluators' figures went into metrics.jsonl."""
 

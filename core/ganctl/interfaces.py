@@ -1,4 +1,4 @@
-"""What networks, augmenters and evaluators are to the training loop, and what a phase is."""
+"""What networks and augmenters are to the training loop, and what a phase is."""
 
 from __future__ import annotations
 
@@ -116,40 +116,6 @@ class Augmenter(Network):
 
     def adapt(self, real_logits: Tensor, progress: Progress) -> None:
         """Called after every step with the reals' logits of that step (N, 1)."""
-
-
-@dataclass
-class ImageBatch:
-    """What an evaluator is given: uint8 images and features, each computed once.
-
-    `images` is (N, C, H, W) uint8; `labels` is (N,) int64 or None.
-    """
-
-    images: Tensor
-    labels: Tensor | None = None
-    _features: dict[Any, Tensor] = field(default_factory=dict, repr=False)
-
-    def features(self, extractor: Callable[[Tensor], Tensor]) -> Tensor:
-        """`extractor(images)`, remembered: several evaluators cost one pass."""
-        if extractor not in self._features:
-            self._features[extractor] = extractor(self.images)
-        return self._features[extractor]
-
-
-class Evaluator:
-    """Accumulates over one pass of images; the order of the batches must not matter."""
-
-    def update(self, batch: ImageBatch, real: bool) -> None:
-        """Take in a batch of the dataset (`real`) or of the generator."""
-        raise NotImplementedError
-
-    def compute(self) -> dict[str, float]:
-        """The figures, by name; the first one is what checkpoints are ranked by."""
-        raise NotImplementedError
-
-    def forget_fakes(self) -> None:
-        """Drop what was taken in of generated images; the reals stay for the next time."""
-        raise NotImplementedError
 
 
 @dataclass

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from .interfaces import Augmenter, Discriminator, Evaluator, Generator, Phase, Players
+    from .evaluator import Evaluator
+    from .interfaces import Augmenter, Discriminator, Generator, Phase, Players
 
 SUPPORTED = frozenset({1})
 """Plugin API versions that this ganctl loads."""
@@ -132,8 +133,16 @@ class Evaluation(Plugin[O]):
     kind = "evaluator"
     better: ClassVar[Literal["lower", "higher"]] = "lower"
     """Which way its first figure gets better."""
+    against_set: ClassVar[bool] = True
+    """Whether it holds images against a set's."""
+    looks_at: ClassVar[Literal["images", "generator"]] = "images"
+    """Whether images do, or it probes a generator: then pictures cannot be evaluated."""
 
     def build(self, options: O, spec: ImageSpec) -> Evaluator:
+        """A fresh evaluator; `spec` is that of the set, else of what is evaluated.
+
+        Raises `UserError` when it cannot evaluate such images, or lacks weights.
+        """
         raise NotImplementedError
 
 

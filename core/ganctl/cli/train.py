@@ -166,6 +166,8 @@ def train_run(
     with memory_errors():
         with progress("reading the set", len(dataset), "images") as advance:
             session = Session(plan, dataset, hooks, advance)
+        with progress("looking at the set", len(dataset), "images") as advance:
+            session.look_at_set(advance)
         if checkpoint is None:
             session.begin()
         else:

@@ -11,11 +11,12 @@ from ..interfaces import Progress
 class TrainingBar:
     """Shows images seen, their rate, the time left and the losses."""
 
-    def __init__(self, update: Callable[..., None]) -> None:
-        self._update = update
+    def __init__(self, update: Callable[..., None], images: int = 0) -> None:
+        self._update, self._images = update, images
 
     @hookimpl
     def step(self, progress: Progress) -> None:
+        self._images = progress.images
         self._update(progress.images)
 
     @hookimpl
@@ -26,3 +27,7 @@ class TrainingBar:
             if name.startswith("loss/")
         ]
         self._update(progress.images, f"{progress.kimg:,.0f} kimg  loss: {', '.join(losses)}")
+
+    @hookimpl
+    def evaluating(self, images: int, total: int) -> None:
+        self._update(self._images, f"evaluating: {images:,} of {total:,} images")

@@ -44,7 +44,12 @@ class Dataset:
         self.names = self._list_images()
         if not self.names:
             raise UserError(f"{self.path}: no pictures in it (wanted: {_suffix_list()})")
-        self.labels, class_names = self._read_labels()
+        listing = self._read_list()
+        self.prepared = listing is not None
+        """Whether it has a list of its own, as sets have that were made for training."""
+        self.preparation = _preparation(listing)
+        """How `ganctl prepare` made it, as far as figures depend on it: `{"filter": "lanczos"}`."""
+        self.labels, class_names = self._read_labels(listing)
         classes = 0 if self.labels is None else int(self.labels.max()) + 1
         self.spec = ImageSpec(
             *self._shape(self.names[0]), max(classes, len(class_names)), class_names
@@ -61,6 +66,11 @@ class Dataset:
     def read(self, index: int) -> Pixels:
         """Image `index` as uint8 (C, H, W). Raises `UserError` if it is not as the others."""
         return self.decode(index, self.encoded(index))
+
+    def read_any(self, index: int) -> Pixels:
+        """Image `index` in its own size, as RGB: uint8 (3, H, W). Raises `UserError`."""
+        pixels = self._decode(self.names[index], self.encoded(index), 3)
+        return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def encoded(self, index: int) -> bytes:
         """The file of image `index`. Raises `UserError`."""
@@ -152,12 +162,19 @@ class Dataset:
         height, width, _ = self._decode(name, data, channels).shape
         return height, width, channels
 
-    def _read_labels(self) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
+    def _read_list(self) -> Any:
         data = self.other_file(_LIST)
-        if data is None:
+        try:
+            return None if data is None else json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.path}: {_LIST} is not a list of labels: {error}") from None
+
+    def _read_labels(
+        self, listing: Any
+    ) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
+        if listing is None:
             return None, ()
         try:
-            listing = json.loads(data)
             pairs = listing.get("labels")
             if pairs is None:
                 return None, ()
@@ -175,12 +192,26 @@ class Dataset:
         return labels, names
 
 
+def _preparation(listing: Any) -> dict[str, str]:
+    found = listing.get("preparation") if isinstance(listing, dict) else None
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
 class DatasetWriter:
     """Writes a prepared zip; the file appears under its name when all of it is on disk."""
 
-    def __init__(self, path: Path, spec: ImageSpec, work: Path | None = None) -> None:
-        """`work` is the folder for the unfinished file, else it lies hidden beside `path`."""
-        self.path, self.spec = path, spec
+    def __init__(
+        self,
+        path: Path,
+        spec: ImageSpec,
+        work: Path | None = None,
+        preparation: dict[str, str] | None = None,
+    ) -> None:
+        """`work` is the folder for the unfinished file, else it lies hidden beside `path`.
+
+        `preparation`: how the images were made, as far as figures depend on it.
+        """
+        self.path, self.spec, self._preparation = path, spec, preparation
         if work is None:
             self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
         else:
@@ -229,6 +260,8 @@ class DatasetWriter:
 
     def _finish(self) -> None:
         listing: dict[str, Any] = {"labels": None}
+        if self._preparation:
+            listing["preparation"] = self._preparation
         if len(self._labels) == self._count:
             class_names = sorted({label for _, label in self._labels}, key=_natural)
             number = {name: i for i, name in enumerate(class_names)}

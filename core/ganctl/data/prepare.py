@@ -245,7 +245,7 @@ def _assemble(work: Path, path: Path, spec: ImageSpec, how: Preparation) -> Repo
     rows = csv.writer(table)
     rows.writerow(["file", "kept", "why", "images", "label", "width", "height"])
     suffix = ".jpg" if how.format == "jpeg" else ".png"
-    with DatasetWriter(path, spec, work) as writer:
+    with DatasetWriter(path, spec, work, {"filter": how.filter}) as writer:
         for file in sorted(work.glob("*.zip")):
             with zipfile.ZipFile(file) as shard:
                 for record in json.loads(shard.read(OUTCOMES)):

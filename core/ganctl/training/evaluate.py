@@ -19,13 +19,13 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True)
 class Request:
-    """Evaluators by name, the first of which ranks checkpoints; how often; on how many images."""
+    """Evaluators, the first of which ranks checkpoints; how often; on how many images."""
 
     names: tuple[str, ...]
     every: float | None = None
     samples: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    """Of the evaluator, where one alone is named."""
+    """Each goes to every evaluator that has it."""
 
     @classmethod
     def parse(cls, text: str) -> Request:
@@ -45,11 +45,9 @@ class Request:
                     values[key] = float(value.removesuffix("kimg"))
                 elif key == "samples":
                     values[key] = int(value)
-                elif len(found) == 1:
+                else:
                     options[key.replace("-", "_")] = value
                     continue
-                else:
-                    raise UserError(f"evaluate: {key!r}: wanted every=50kimg or samples=10000")
             except ValueError:
                 raise UserError(f"evaluate: {key}: {value!r} is not a number") from None
             if not 0 < values[key] < float("inf"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from ..data.dataset import Dataset
 from ..data.preparation import Preparation
 from ..data.prepare import prepared_path
 from ..errors import UserError
-from ..options import did_you_mean, dump, load
+from ..options import describe, did_you_mean, dump, load
 from ..plugin import Architecture, Recipe, Source
-from ..registry import Entry, find
+from ..registry import Entry, entries, find
 from ..spec import ImageSpec, parse_resolution
 from .evaluate import Request
 from .schedule import parse_schedule
@@ -163,17 +163,42 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
         objective=objective,
         augment=_augment(recipe, tables),
         evaluation=request,
-        evaluators=()
-        if request is None
-        else tuple(
-            Choice.make("evaluate", {"name": name, **request.options}) for name in request.names
-        ),
+        evaluators=() if request is None else choose_evaluators(request.names, request.options),
         source=source,
         preparation=preparation,
         data=data,
         spec=spec,
         recipe=recipe,
     )
+
+
+def choose_evaluators(
+    names: Sequence[str], options: Mapping[str, Any], where: str = "evaluate"
+) -> tuple[Choice, ...]:
+    """Evaluators by name or initials (`pr` for precision-recall); an option goes to all that
+    have it. Raises `UserError`."""
+    found = [find("evaluator", _full_name(name)) for name in names]
+    if len(set(found)) < len(found):
+        raise UserError(f"{where}: {','.join(names)}: name each evaluator once")
+    known = {e: [o.name for o in describe(e.load().options_class)] for e in found}
+    for option in options:
+        if not any(option in theirs for theirs in known.values()):
+            hint = did_you_mean(option, {name for theirs in known.values() for name in theirs})
+            raise UserError(f"{where}.{option}: no such option of {', '.join(names)}{hint}")
+    return tuple(
+        Choice.make(
+            "evaluate",
+            {"name": entry.reference, **{k: v for k, v in options.items() if k in known[entry]}},
+        )
+        for entry in found
+    )
+
+
+def _full_name(name: str) -> str:
+    """What initials stand for, where no evaluator is called so and one alone has them."""
+    names = {entry.name for entry in entries("evaluator")}
+    meant = [n for n in names if "-" in n and "".join(part[0] for part in n.split("-")) == name]
+    return meant[0] if name not in names and len(meant) == 1 else name
 
 
 def _spec(

@@ -18,8 +18,9 @@ import torch
 from .. import checkpoint, model, random
 from ..data.dataset import Dataset
 from ..data.loader import Loader
+from ..data.picture_set import PictureSet
 from ..errors import GanctlError, Interrupted, UserError
-from ..evaluation import Measurement
+from ..evaluation import Generated, Measurement, default_samples, open_evaluators
 from ..hooks import Hooks
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
@@ -71,7 +72,7 @@ class Session:
         self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
         self._warned: set[Any] = set()
-        self._measurement: Measurement | None = None
+        self._measurement = self._open_measurement()
         self._best: Best | None = None
         self._seconds = 0.0  # of training before this process
 
@@ -79,6 +80,11 @@ class Session:
     def images(self) -> int:
         """Shown to the discriminator so far."""
         return self.state.step * self.loader.batch
+
+    def look_at_set(self, advance: Callable[[int], None] = lambda count: None) -> None:
+        """The evaluators, if there are any, see what they hold generated images against."""
+        if self._measurement is not None:
+            self._measurement.see_reals(advance)
 
     def begin(self) -> None:
         """A new run: the networks see what they will be trained on. Raises `UserError`."""
@@ -228,6 +234,14 @@ class Session:
         self.run.log({**record, "warning": message}, WARNINGS)
         print(f"ganctl: warning: at {progress.kimg:,.1f} kimg: {message}", file=sys.stderr)
 
+    def _open_measurement(self) -> Measurement | None:
+        if not self.plan.evaluators:
+            return None
+        return Measurement(
+            open_evaluators(self.plan.evaluators, self.plan.spec),
+            PictureSet(self._dataset, self.device, keep_features=True),
+        )
+
     @property
     def _evaluate_every(self) -> float | None:
         request = self.plan.evaluation
@@ -251,18 +265,26 @@ class Session:
         """Measure the generator; whether it is the best so far."""
         request, plan = self.plan.evaluation, self.plan
         assert request is not None
-        if self._measurement is None:
-            evaluators = {}
-            for choice in plan.evaluators:
-                with choice.entry.guard():
-                    built = choice.plugin.build(choice.options, plan.spec)
-                evaluators[choice.entry.name] = choice.entry, built
-            self._measurement = Measurement(
-                evaluators, self.loader, plan.spec.classes, request.samples, plan.settings.seed
-            )
+        assert self._measurement is not None
         generator = self.state.best_generator
         generator.at(progress)
-        figures = self._measurement(generator)
+        fakes = Generated(
+            generator,
+            request.samples or default_samples(len(self._dataset)),
+            plan.settings.seed,
+            classes=plan.spec.classes,
+            labels=self._dataset.labels,
+        )
+
+        def advance(done: int) -> None:
+            self.hooks.call("evaluating", session=self, images=done, total=fakes.samples)
+
+        figures = self._measurement(fakes, advance)
+        name = checkpoint.name_of(progress.images)
+        for note in self._measurement.notes:
+            self.warn(f"evaluate: {note}", note)
+        for title, picture in self._measurement.pictures.items():
+            save_png(picture, self.run.folder / "evaluations" / f"{name}-{title}.png")
         metric, value = next(iter(figures.items()))
         better = plan.evaluators[0].plugin.better
         record = {"images": progress.images, "step": progress.step}
@@ -271,7 +293,6 @@ class Session:
         self.hooks.call("evaluate", session=self, progress=progress, figures=figures)
         if not beats(value, self._best, better):
             return False
-        name = checkpoint.name_of(progress.images)
         self._best = Best(metric, value, better, progress.images, name)
         return True
 
@@ -314,6 +335,7 @@ class Session:
             "images": progress.images,
             "step": progress.step,
             "total": self.total,
+            "filter": self._dataset.preparation.get("filter"),
             **self._identity(),
         }
         about = model.header(

@@ -1,0 +1,157 @@
+"""Feature spaces: what extracts features, what it is called, and what figures in it are called."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from ganctl import ImageSet, UserError
+
+from . import FeatureOptions, inception, weights
+from .resize import Resize, for_inception
+
+INCEPTION = weights.Published(
+    name="pt_inception-2015-12-05-6726825d.pth",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    size=95_628_359,
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    variable="GANCTL_INCEPTION",
+)
+_AT_A_TIME = 16
+"""Images through Inception: more need memory and are no faster."""
+
+
+class FeatureSpace:
+    """An `Extractor` that also names itself."""
+
+    key: str
+    suffix = ""
+    """Of the names of figures in this space; empty: the space that they are defined in."""
+    fid = "fid"
+    """What the Fréchet distance in this space may be called."""
+
+    def fitted(self, reals: ImageSet) -> FeatureSpace:
+        """The space for figures about this set. Raises `UserError` if it has none for it."""
+        return self
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 → (N, D) float32 on the CPU."""
+        raise NotImplementedError
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """(N, D) → (N, classes). Raises `UserError` where there are no classes."""
+        raise UserError("is: this extractor has no classes; take inception-2015 or classifier")
+
+    def about(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    def named(self, figure: str) -> str:
+        """`kid`, or in another space `kid-classifier`."""
+        return f"{figure}-{self.suffix}" if self.suffix else figure
+
+
+class InceptionSpace(FeatureSpace):
+    """pool3 of the 2015-12-05 Inception network: 2,048 features."""
+
+    def __init__(self, found: weights.Found, resize: Resize) -> None:
+        self._found, self._resize = found, resize
+        self._network = _inception(found)
+        suffixes = [*([] if found.genuine else ["custom"]), *_SUFFIX[resize]]
+        self.suffix = "-".join(suffixes)
+        self.fid = "-".join(["fid" if found.genuine else "fd", *suffixes])
+        self.key = f"inception-2015/{found.sha256}/{resize}/1"
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        network = self._network.to(images.device)
+        parts = [
+            network(for_inception(part, self._resize)).cpu()
+            for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
+        ]
+        return torch.cat(parts)
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        return self._network.cpu().probabilities(features)
+
+    def about(self) -> dict[str, str]:
+        return {
+            "extractor": "inception-2015",
+            "weights": self._found.sha256,
+            "resize": self._resize,
+        }
+
+
+_SUFFIX: dict[Resize, list[str]] = {"pytorch-fid": [], "tf1": ["tf1"], "clean": ["clean"]}
+
+
+class RandomSpace(FeatureSpace):
+    """Random convolutions (Naeem et al. 2020): nothing to download, nothing learned."""
+
+    key = "random-conv/1"
+    suffix = "random-conv"
+    fid = "fd-random-conv"
+
+    def __init__(self) -> None:
+        from .random_conv import RandomConv
+
+        self._network = RandomConv().eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        features: Tensor = self._network.to(images.device)(images)
+        return features.cpu()
+
+    def about(self) -> dict[str, str]:
+        return {"extractor": "random-conv"}
+
+
+class UnfittedClassifier(FeatureSpace):
+    """A classifier that waits for the set whose labels it learns."""
+
+    suffix = "classifier"
+    fid = "fd-classifier"
+
+    def fitted(self, reals: ImageSet) -> FeatureSpace:
+        if reals.labels is None or reals.classes < 2:
+            raise UserError(
+                "classifier: the set has no labels to learn; take --extractor inception-2015 or "
+                "random-conv"
+            )
+        return _classifier(_SameSet(reals))
+
+    def __call__(self, images: Tensor) -> NoReturn:
+        raise UserError("classifier: needs a set with labels (--data SET) to learn from")
+
+    def about(self) -> dict[str, str]:
+        return {"extractor": "classifier"}
+
+
+def open_space(options: FeatureOptions) -> FeatureSpace:
+    """The same object for the same options, so that evaluators share what it extracts.
+
+    Raises `UserError` and `GanctlError` when its weights are not to be had.
+    """
+    return _open(options.extractor, options.resize, options.weights, options.weights_unverified)
+
+
+@lru_cache(maxsize=4)
+def _open(
+    extractor: str, resize: Resize, path: str | None, unverified: bool
+) -> FeatureSpace:
+    if extractor == "random-conv":
+        return RandomSpace()
+    if extractor == "classifier":
+        return UnfittedClassifier()
+    return InceptionSpace(weights.find(INCEPTION, path, unverified), resize)
+
+
+@lru_cache(maxsize=1)
+def _inception(found: weights.Found) -> inception.Inception:
+    try:
+        return inception.from_file(weights.read(found.path))
+    except ValueError as error:
+        raise UserError(f"{found.path}: not Inception's weights: {error}") from None
