@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,13 +139,15 @@ def measure(
         with progress("measuring", total, "images") as update:
             for each in subjects:
                 for seed in seeds:
-                    before = done
-                    figures = measurement(
-                        each.images(seed), lambda seen, before=before: update(before + seen)
-                    )
+                    figures = measurement(each.images(seed), shifted(update, done))
                     done += subjects.samples
                     report.add(each.label, each.kimg, seed, figures, measurement)
     return report
+
+
+def shifted(update: Callable[[int], None], start: int) -> Callable[[int], None]:
+    """An update that counts from `start`."""
+    return lambda seen: update(start + seen)
 
 
 def save_statistics(file: Path, measurement: Measurement) -> None:
@@ -167,7 +169,7 @@ def save_statistics(file: Path, measurement: Measurement) -> None:
             why = f"{entry.name}: {error}"
             continue
         data = io.BytesIO()
-        np.savez(data, **arrays)
+        np.savez(data, allow_pickle=False, **arrays)
         write_atomically(file, data.getvalue())
         return
     raise UserError(f"--save-statistics: {why}")

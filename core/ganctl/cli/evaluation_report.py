@@ -102,7 +102,7 @@ class Report:
     def text(self) -> str:
         names = list(self.rows[0].figures)
         if len(self.rows) == 1:
-            lines = [(name, _value(self.rows[0], name)) for name in names]
+            lines: list[tuple[str, ...]] = [(name, _value(self.rows[0], name)) for name in names]
         else:
             lines = [("checkpoint", *names)]
             lines += [(r.label, *(_value(r, name) for name in names)) for r in self.rows]

@@ -38,9 +38,7 @@ class Reference:
     file: str = ""
 
     @classmethod
-    def open(
-        cls, data: str | None, choices: Sequence[Choice], device: torch.device
-    ) -> Reference:
+    def open(cls, data: str | None, choices: Sequence[Choice], device: torch.device) -> Reference:
         """Raises `UserError`."""
         if data is None:
             asking = [c.entry.name for c in choices if c.plugin.against_set]
@@ -82,8 +80,13 @@ class Reference:
 class Subject(Protocol):
     """A model's checkpoint, or pictures."""
 
-    label: str
-    kimg: float | None
+    @property
+    def label(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def kimg(self) -> float | None:
+        raise NotImplementedError
 
     def images(self, seed: int) -> Generated | Iterable[ImageBatch]:
         raise NotImplementedError
@@ -215,9 +218,7 @@ def generated(model: Model, samples: int, seed: int, reference: Reference) -> Ge
 def open_pictures(path: Path, device: torch.device, keep_features: bool = False) -> PictureSet:
     """A prepared set as it is; anything else as RGB, each picture in its own size."""
     dataset = Dataset(path)
-    return PictureSet(
-        dataset, device, any_size=not dataset.prepared, keep_features=keep_features
-    )
+    return PictureSet(dataset, device, any_size=not dataset.prepared, keep_features=keep_features)
 
 
 def read_statistics(file: Path) -> dict[str, np.ndarray[Any, Any]]:

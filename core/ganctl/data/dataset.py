@@ -169,9 +169,7 @@ class Dataset:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.path}: {_LIST} is not a list of labels: {error}") from None
 
-    def _read_labels(
-        self, listing: Any
-    ) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
+    def _read_labels(self, listing: Any) -> tuple[np.ndarray[Any, Any] | None, tuple[str, ...]]:
         if listing is None:
             return None, ()
         try:

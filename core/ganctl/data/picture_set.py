@@ -112,4 +112,3 @@ class SetBatch(ImageBatch):
         ]
         order = np.argsort([index for where in sizes.values() for index in where])
         return torch.cat(parts)[torch.from_numpy(order)]
-

@@ -16,8 +16,8 @@ class FeatureOptions:
     """Where features come from. Only Inception's give the figures that papers quote."""
 
     extractor: Annotated[
-        Literal["inception-2015", "classifier", "random-conv"],
-        Opt("Inception; a small CNN that learns the set's own labels; or random convolutions."),
+        Literal["inception-2015", "dinov2", "classifier", "random-conv"],
+        Opt("Inception; DINOv2; a CNN that learns the set's labels; or random convolutions."),
     ] = "inception-2015"
     resize: Annotated[
         Literal["pytorch-fid", "tf1", "clean"],
@@ -25,7 +25,7 @@ class FeatureOptions:
     ] = "pytorch-fid"
     weights: Annotated[
         str | None,
-        Opt("Inception's weights file; else $GANCTL_INCEPTION, torch hub's cache, a download."),
+        Opt("Inception's or DINOv2's; else $GANCTL_INCEPTION, torch hub's cache, a download."),
     ] = None
     weights_unverified: Annotated[
         bool, Opt("Take a weights file of another hash, and call its figures custom.")
@@ -39,6 +39,13 @@ class FIDOptions(FeatureOptions):
         Literal["ganctl", "pytorch-fid"],
         Opt("Whose network and arithmetic; pytorch-fid: those of that library, if installed."),
     ] = "ganctl"
+
+
+@dataclass(frozen=True)
+class DINOv2Options:
+    weights: Annotated[
+        str | None, Opt("The weights file of ViT-L/14; else $GANCTL_DINOV2 or torch hub's cache.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,20 @@ class FrechetInceptionDistance(Evaluation[FIDOptions], api=1):
         return FID(options, spec)
 
 
+class FrechetDINOv2Distance(Evaluation[DINOv2Options], api=1):
+    """Fréchet distance in DINOv2's features, which agrees better with people than FID."""
+
+    references = (
+        "Stein et al. 2023, Exposing flaws of generative model evaluation, arXiv:2306.04675",
+        "Oquab et al. 2023, DINOv2, arXiv:2304.07193",
+    )
+
+    def build(self, options: DINOv2Options, spec: ImageSpec) -> Evaluator:
+        from .fid import FID
+
+        return FID(FIDOptions(extractor="dinov2", weights=options.weights), spec)
+
+
 class InceptionScore(Evaluation[ISOptions], api=1):
     """Inception score: single images clear in their class, all together of many classes."""
 
@@ -148,9 +169,7 @@ class PrecisionRecall(Evaluation[NeighbourOptions], api=1):
 class DensityCoverage(Evaluation[DensityOptions], api=1):
     """Density and coverage: precision and recall that outliers do not mislead."""
 
-    references = (
-        "Naeem et al. 2020, Reliable fidelity and diversity metrics, arXiv:2002.09797",
-    )
+    references = ("Naeem et al. 2020, Reliable fidelity and diversity metrics, arXiv:2002.09797",)
     better = "higher"
 
     def build(self, options: DensityOptions, spec: ImageSpec) -> Evaluator:

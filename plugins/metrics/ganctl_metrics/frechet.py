@@ -29,7 +29,8 @@ class Gaussian:
         values, vectors = torch.linalg.eigh(self.covariance)
         rank = int((values > values[-1] * len(values) * torch.finfo(values.dtype).eps).sum())
         kept = slice(len(values) - rank, None)
-        return vectors[:, kept] * values[kept].sqrt()
+        root: Tensor = vectors[:, kept] * values[kept].sqrt()
+        return root
 
     @property
     def full(self) -> bool:

@@ -60,10 +60,8 @@ def kernel_distances(reals: Tensor, fakes: Tensor, subsets: int, size: int, seed
 
 def _mmd(x: Tensor, y: Tensor) -> Tensor:
     n = len(x)
-    within = sum(
-        (kernel := _kernel(side, side)).sum() - kernel.diagonal().sum() for side in (x, y)
-    )
-    return within / (n * (n - 1)) - 2 * _kernel(x, y).mean()  # type: ignore[no-any-return]
+    within = sum((kernel := _kernel(side, side)).sum() - kernel.diagonal().sum() for side in (x, y))
+    return within / (n * (n - 1)) - 2 * _kernel(x, y).mean()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

@@ -53,12 +53,13 @@ class PathLength(Evaluator):
         for start in range(0, samples, _AT_A_TIME):
             count = min(_AT_A_TIME, samples - start)
             z = random.randn(2 * count, generator.z_dim, device=device)
-            images = self._along(generator, *z.chunk(2), label(count))
+            images = self._along(generator, z, label(count))
             a, b = for_lpips(images).chunk(2)
             self._distances.append((distance(a, b) / EPSILON**2).cpu())
 
-    def _along(self, generator: Generator, z0: Tensor, z1: Tensor, c: Tensor | None) -> Tensor:
-        """Images at t = 0 and t = ε, (2N, C, H, W), with the same noise."""
+    def _along(self, generator: Generator, z: Tensor, c: Tensor | None) -> Tensor:
+        """Images at t = 0 and t = ε of paths between the halves of z, with the same noise."""
+        z0, z1 = z.chunk(2)
         labels = None if c is None else torch.cat([c, c])
         if self._space == "z":
             images: Tensor = generator(torch.cat([z0, slerp(z0, z1, EPSILON)]), labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ganctl import ImageSet, UserError
 
-from . import FeatureOptions, inception, weights
+from . import FeatureOptions, classifier, dinov2, inception, weights
 from .resize import Resize, for_inception
 
 INCEPTION = weights.Published(
@@ -21,8 +22,15 @@ INCEPTION = weights.Published(
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     variable="GANCTL_INCEPTION",
 )
+DINOV2 = weights.Published(
+    name="dinov2_vitl14_pretrain.pth",
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    size=0,
+    sha256="",
+    variable="GANCTL_DINOV2",
+)
 _AT_A_TIME = 16
-"""Images through Inception: more need memory and are no faster."""
+"""Images through a large network: more need memory and are no faster."""
 
 
 class FeatureSpace:
@@ -88,6 +96,37 @@ class InceptionSpace(FeatureSpace):
 _SUFFIX: dict[Resize, list[str]] = {"pytorch-fid": [], "tf1": ["tf1"], "clean": ["clean"]}
 
 
+class DINOv2Space(FeatureSpace):
+    """The class token of DINOv2's ViT-L/14: 1,024 features (Stein et al. 2023)."""
+
+    suffix = "dinov2"
+    fid = "fd-dinov2"
+
+    def __init__(self, path: str | None) -> None:
+        self._found = weights.find(DINOV2, path)
+        with torch.device("meta"):
+            self._network = dinov2.DINOv2()
+        try:
+            self._network.load_state_dict(weights.read(self._found.path), assign=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self._found.path}: not DINOv2's ViT-L/14: {reason}") from None
+        self._network.eval().requires_grad_(False)
+        self.key = f"dinov2/{self._found.sha256}/1"
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        network = self._network.to(images.device)
+        parts = [
+            network(dinov2.preprocess(part)).cpu()
+            for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
+        ]
+        return torch.cat(parts)
+
+    def about(self) -> dict[str, str]:
+        return {"extractor": "dinov2-vitl14", "weights": self._found.sha256}
+
+
 class RandomSpace(FeatureSpace):
     """Random convolutions (Naeem et al. 2020): nothing to download, nothing learned."""
 
@@ -115,19 +154,62 @@ class UnfittedClassifier(FeatureSpace):
     suffix = "classifier"
     fid = "fd-classifier"
 
+    def __init__(self) -> None:
+        self._spaces: dict[str, ClassifierSpace] = {}  # by fingerprint of the set
+
     def fitted(self, reals: ImageSet) -> FeatureSpace:
         if reals.labels is None or reals.classes < 2:
             raise UserError(
                 "classifier: the set has no labels to learn; take --extractor inception-2015 or "
                 "random-conv"
             )
-        return _classifier(_SameSet(reals))
+        if reals.fingerprint not in self._spaces:
+            self._spaces[reals.fingerprint] = ClassifierSpace.of(reals)
+        return self._spaces[reals.fingerprint]
 
     def __call__(self, images: Tensor) -> NoReturn:
         raise UserError("classifier: needs a set with labels (--data SET) to learn from")
 
     def about(self) -> dict[str, str]:
         return {"extractor": "classifier"}
+
+
+class ClassifierSpace(FeatureSpace):
+    """The features of a CNN that was trained on a set's labels: 128 of them."""
+
+    suffix = "classifier"
+    fid = "fd-classifier"
+
+    def __init__(self, network: classifier.Classifier, digest: str) -> None:
+        self._network, self._digest = network.eval().requires_grad_(False), digest
+        self.key = f"classifier/{digest}"
+
+    @classmethod
+    def of(cls, reals: ImageSet) -> ClassifierSpace:
+        """Trained on the set now, or earlier and kept in its folder. Raises `UserError`."""
+        file = reals.folder / "classifier.safetensors"
+        if not file.is_file():
+            assert reals.labels is not None
+            print("training a classifier of the set's labels", file=sys.stderr)
+            labels = torch.from_numpy(reals.labels)
+            network = classifier.train_classifier(reals.gather, labels, reals.classes)
+            classifier.save(network, file)
+        return cls(classifier.load(file), weights.digest(file))
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._network.to(images.device).features(images).cpu()
+
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        return torch.softmax(self._network.cpu().fc(features), dim=1)
+
+    def about(self) -> dict[str, str]:
+        return {
+            "extractor": "classifier",
+            "accuracy": f"{self._network.accuracy:.4f}",
+            "weights": self._digest,
+        }
 
 
 def open_space(options: FeatureOptions) -> FeatureSpace:
@@ -139,11 +221,11 @@ def open_space(options: FeatureOptions) -> FeatureSpace:
 
 
 @lru_cache(maxsize=4)
-def _open(
-    extractor: str, resize: Resize, path: str | None, unverified: bool
-) -> FeatureSpace:
+def _open(extractor: str, resize: Resize, path: str | None, unverified: bool) -> FeatureSpace:
     if extractor == "random-conv":
         return RandomSpace()
+    if extractor == "dinov2":
+        return DINOv2Space(path)
     if extractor == "classifier":
         return UnfittedClassifier()
     return InceptionSpace(weights.find(INCEPTION, path, unverified), resize)

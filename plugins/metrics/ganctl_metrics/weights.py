@@ -30,9 +30,10 @@ class Published:
     name: str
     url: str
     size: int
-    """In bytes."""
+    """In bytes; 0: not published."""
     sha256: str
-    """Whole, or the first digits where no more are published."""
+    """Whole, or the first digits where no more are published. Empty: nothing is published, and
+    the file is not downloaded."""
     variable: str
     """The environment variable that may name a copy of it."""
 
@@ -61,6 +62,12 @@ def find(published: Published, path: str | None = None, unverified: bool = False
         said = "--weights" if path else f"${published.variable}"
         raise UserError(f"{said}: {file}: no such file")
     if not file.is_file():
+        if not published.sha256:
+            raise UserError(
+                f"{published.name} is not downloaded, as no hash of it is published: fetch "
+                f"{published.url} and put it at {target}, or name it with --weights FILE or "
+                f"${published.variable}"
+            )
         download(published, target)
     found = Found(file, digest(file), genuine=True)
     if found.sha256.startswith(published.sha256):
