@@ -62,11 +62,11 @@ class Classifier(nn.Module):
         self.shape, self.seed, self.accuracy = shape, seed, accuracy
         stride = 2 if min(shape.height, shape.width) > 32 else 1
         self.body = nn.Sequential(
-            *_block(shape.channels, 24, stride), *_block(24, 48), *_block(48, 96), nn.Flatten()
+            *_block(shape.channels, 16, stride), *_block(16, 32), *_block(32, 64), nn.Flatten()
         )
         height, width = (-(-side // stride) // 8 for side in (shape.height, shape.width))
         self.hidden = nn.Sequential(
-            nn.Linear(96 * height * width, self.dim, bias=False),
+            nn.Linear(64 * height * width, self.dim, bias=False),
             nn.BatchNorm1d(self.dim),
             nn.ReLU(),
         )
@@ -92,9 +92,9 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     """A convolution that ends at half the size, or a quarter of it with stride 2."""
     return [
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.MaxPool2d(2),  # before the rest, which then has a quarter to do
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
-        nn.MaxPool2d(2),
     ]
 
 
