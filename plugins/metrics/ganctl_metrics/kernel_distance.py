@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganctl import ImageBatch, UserError
+from ganctl import ImageBatch, ImageSet, UserError
 
 from . import KIDOptions
 from .feature_evaluator import FeatureEvaluator
-from .rows import Rows
+from .rows import RealRows, Rows, rows_of_set
 
 
 class KernelDistance(FeatureEvaluator):
@@ -19,13 +19,17 @@ class KernelDistance(FeatureEvaluator):
     def __init__(self, options: KIDOptions) -> None:
         super().__init__(options)
         self._options = options
-        self._rows = {True: Rows(), False: Rows()}
+        self._reals, self._fakes = RealRows(), Rows()
+
+    def fit(self, reals: ImageSet) -> None:
+        super().fit(reals)
+        self._reals = rows_of_set(self.space.key, reals.fingerprint)
 
     def update(self, batch: ImageBatch, real: bool) -> None:
-        self._rows[real].add(batch.features(self.space), batch.rows)
+        (self._reals if real else self._fakes).add(batch.features(self.space), batch.rows)
 
     def compute(self) -> dict[str, float]:
-        reals, fakes = self._rows[True].in_order(), self._rows[False].in_order()
+        reals, fakes = self._reals.in_order(), self._fakes.in_order()
         if min(len(reals), len(fakes)) < 2:
             raise UserError("kid: needs two images of each side at least")
         values = kernel_distances(
@@ -37,7 +41,7 @@ class KernelDistance(FeatureEvaluator):
         }
 
     def forget_fakes(self) -> None:
-        self._rows[False].clear()
+        self._fakes.clear()
 
 
 def kernel_distances(reals: Tensor, fakes: Tensor, subsets: int, size: int, seed: int) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 from ganctl import ImageBatch, ImageSet
 
 from . import NearestOptions
-from .neighbours import NeighbourEvaluator, distances
-from .rows import TILE
+from .neighbours import NeighbourEvaluator
+from .rows import partial_squares, tiles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,15 +51,8 @@ class NearestNeighbours(NeighbourEvaluator):
 
     def compute(self) -> dict[str, float]:
         reals, fakes, real_radii = self.sides()
-        nearest, apart = [], []
-        for tile in fakes.split(TILE):  # type: ignore[no-untyped-call]
-            found = distances(tile.double(), reals).topk(
-                min(self._options.neighbours, len(reals)), dim=1, largest=False
-            )
-            apart.append(found.values[:, 0])
-            nearest.append(found.indices)
-        indices = torch.cat(nearest)
-        own = torch.cat(apart) > real_radii[indices[:, 0]]
+        apart, indices = nearest(fakes, reals, min(self._options.neighbours, len(reals)))
+        own = apart[:, 0] > real_radii[indices[:, 0]]
         self._sheet = self._draw(indices)
         return {self.space.named("authenticity"): float(own.double().mean())}
 
@@ -89,6 +82,18 @@ class NearestNeighbours(NeighbourEvaluator):
                 picture = self._set.gather(torch.tensor([index]))[0].cpu()
                 sheet.paste(cell(picture), (2 * MARGIN + column * (CELL + MARGIN), top))
         return sheet
+
+
+def nearest(of: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of each (N, D) the nearest of (M, D): squared distances and numbers (N, count)."""
+    among = among.double()
+    squares = among.square().sum(dim=1)
+    apart, indices = [], []
+    for _, tile in tiles(of):
+        found = partial_squares(tile, among, squares).topk(count, dim=1, largest=False)
+        apart.append((found.values + tile.square().sum(dim=1, keepdim=True)).clamp_(min=0))
+        indices.append(found.indices)
+    return torch.cat(apart), torch.cat(indices)
 
 
 def cell(pixels: Tensor) -> Image.Image:

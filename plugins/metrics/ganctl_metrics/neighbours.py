@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganctl import ImageBatch, UserError
+from ganctl import ImageBatch, ImageSet, UserError
 
 from . import FeatureOptions
 from .feature_evaluator import FeatureEvaluator
-from .rows import Rows, tiles
+from .rows import RealRows, Rows, partial_squares, rows_of_set, squared_radii, tiles
 
 
 class NeighbourEvaluator(FeatureEvaluator):
@@ -19,24 +19,24 @@ class NeighbourEvaluator(FeatureEvaluator):
 
     def __init__(self, options: FeatureOptions, k: int) -> None:
         super().__init__(options)
-        self._k = k
-        self._rows = {True: Rows(), False: Rows()}
-        self._real_radii: Tensor | None = None
+        self.k = k
+        self.reals, self.fakes = RealRows(), Rows()
+
+    def fit(self, reals: ImageSet) -> None:
+        super().fit(reals)
+        self.reals = rows_of_set(self.space.key, reals.fingerprint)
 
     def update(self, batch: ImageBatch, real: bool) -> None:
-        self._rows[real].add(batch.features(self.space), batch.rows)
+        (self.reals if real else self.fakes).add(batch.features(self.space), batch.rows)
 
     def forget_fakes(self) -> None:
-        self._rows[False].clear()
+        self.fakes.clear()
 
     def sides(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of reals and fakes (N, D), and the reals' radii (N,)."""
-        reals, fakes = self._rows[True].in_order(), self._rows[False].in_order()
-        if min(len(reals), len(fakes)) <= self._k:
-            raise UserError(f"{self.name}: k {self._k} needs more images than that of each side")
-        if self._real_radii is None:
-            self._real_radii = radii(reals, self._k)
-        return reals, fakes, self._real_radii
+        """Features of reals and fakes (N, D), and the reals' squared radii (N,)."""
+        if min(len(self.reals), len(self.fakes)) <= self.k:
+            raise UserError(f"{self.name}: k {self.k} needs more images than that of each side")
+        return self.reals.in_order(), self.fakes.in_order(), self.reals.squared_radii(self.k)
 
 
 class PrecisionRecall(NeighbourEvaluator):
@@ -46,7 +46,8 @@ class PrecisionRecall(NeighbourEvaluator):
 
     def compute(self) -> dict[str, float]:
         reals, fakes, real_radii = self.sides()
-        precision, recall = precision_recall(reals, fakes, real_radii, radii(fakes, self._k))
+        fake_radii = squared_radii(fakes, self.k)[:, -1]
+        precision, recall = precision_recall(reals, fakes, real_radii, fake_radii)
         named = self.space.named
         return {named("precision"): precision, named("recall"): recall}
 
@@ -58,7 +59,7 @@ class DensityCoverage(NeighbourEvaluator):
 
     def compute(self) -> dict[str, float]:
         reals, fakes, real_radii = self.sides()
-        density, coverage = density_coverage(reals, fakes, real_radii, self._k)
+        density, coverage = density_coverage(reals, fakes, real_radii, self.k)
         named = self.space.named
         return {named("density"): density, named("coverage"): coverage}
 
@@ -66,10 +67,13 @@ class DensityCoverage(NeighbourEvaluator):
 def precision_recall(
     reals: Tensor, fakes: Tensor, real_radii: Tensor, fake_radii: Tensor
 ) -> tuple[float, float]:
-    """Kynkäänniemi et al. 2019, equations 1 and 2. Features (N, D), radii (N,) of each."""
+    """Kynkäänniemi et al. 2019, equations 1 and 2. Features (N, D), squared radii (N,)."""
+    fakes = fakes.double()
+    squares = fakes.square().sum(dim=1)
     precise, recalled = torch.zeros(len(fakes), dtype=torch.bool), []
     for start, tile in tiles(reals):
-        apart = distances(tile, fakes)
+        own = tile.square().sum(dim=1, keepdim=True)
+        apart = partial_squares(tile, fakes, squares).add_(own).clamp_(min=0)
         precise |= (apart <= real_radii[start : start + len(tile), None]).any(dim=0)
         recalled.append((apart <= fake_radii).any(dim=1))
     return float(precise.double().mean()), float(torch.cat(recalled).double().mean())
@@ -78,30 +82,14 @@ def precision_recall(
 def density_coverage(
     reals: Tensor, fakes: Tensor, real_radii: Tensor, k: int
 ) -> tuple[float, float]:
-    """Naeem et al. 2020, section 3."""
+    """Naeem et al. 2020, section 3. Features (N, D), squared radii (N,)."""
+    fakes = fakes.double()
+    squares = fakes.square().sum(dim=1)
     inside, covered = 0, []
     for start, tile in tiles(reals):
-        within = distances(tile, fakes) < real_radii[start : start + len(tile), None]
+        own = tile.square().sum(dim=1, keepdim=True)
+        apart = partial_squares(tile, fakes, squares).add_(own).clamp_(min=0)
+        within = apart < real_radii[start : start + len(tile), None]
         inside += int(within.sum())
         covered.append(within.any(dim=1))
     return inside / (k * len(fakes)), float(torch.cat(covered).double().mean())
-
-
-def radii(rows: Tensor, k: int) -> Tensor:
-    """(N, D) → (N,): the distance of each to its k-th nearest other."""
-    parts = []
-    for start, tile in tiles(rows):
-        apart = distances(tile, rows)
-        index = torch.arange(len(tile))
-        apart[index, start + index] = -1  # itself comes first, whatever the rounding
-        parts.append(apart.kthvalue(k + 1, dim=1).values)
-    return torch.cat(parts)
-
-
-def distances(a: Tensor, b: Tensor) -> Tensor:
-    """(N, D), (M, D) → (N, M) float64."""
-    parts = []
-    for _, tile in tiles(b):
-        squares = a.square().sum(dim=1)[:, None] + tile.square().sum(dim=1) - 2 * a @ tile.T
-        parts.append(squares.clamp_(min=0).sqrt_())
-    return torch.cat(parts, dim=1)

@@ -13,8 +13,9 @@ from torch import Tensor
 from ganctl_metrics.frechet import Gaussian, Moments, frechet_distance, gaussian_of
 from ganctl_metrics.inception_score import inception_score
 from ganctl_metrics.kernel_distance import kernel_distances
-from ganctl_metrics.neighbours import density_coverage, precision_recall, radii
+from ganctl_metrics.neighbours import density_coverage, precision_recall
 from ganctl_metrics.ppl import path_length, slerp
+from ganctl_metrics.rows import squared_radii
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,10 @@ def vectors(shared: Path) -> dict[str, Any]:
     """Features, and what the reference implementation of StyleGAN2-ADA makes of them."""
     with np.load(shared / "vectors" / "metrics.npz") as arrays:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def radii(rows: Tensor, k: int) -> Tensor:
+    return squared_radii(rows, k)[:, -1]
 
 
 # The reference in float64, where its own file holds float32.
