@@ -86,6 +86,17 @@ def test_a_run_beside_its_copy_is_told_apart_by_its_folder(here: CLI) -> None:
     assert [run["differs"]["run"] for run in json.loads(done.stdout)["runs"]] == ["a", "copy"]
 
 
+@pytest.mark.parametrize("name", [r"$\frac", "a$b$c", r"$\frac{$", "_a", "日本 🙂 \x07", "x" * 200])
+def test_any_folder_name_can_be_drawn(here: CLI, name: str) -> None:
+    (here.folder / "a").rename(here.folder / name)
+    log = here.folder / name / "log.jsonl"
+    log.write_text(log.read_text().replace("loss/G", r"loss/$\\frac$").replace("loss/D", "loss/_"))
+    done = here.here("compare", name, "b")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = here.here("plot", name)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -9,6 +9,7 @@ import subprocess
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from PIL import Image
 
 from ganctl.sweep.folder import write_results
+from ganctl.sweep.picture import draw
 from ganctl.sweep.results import Result, combinations, lower_is_better, result_of
-from ganctl.sweep.trials import Sweep, read_sweep
+from ganctl.sweep.trials import Axis, Sweep, read_sweep
 
 CLI = Any  # the fixture `ganctl` of conftest.py
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
@@ -410,6 +412,23 @@ def test_every_kind_of_picture_is_drawn(tmp_path: Path, tail: str, count: int) -
             folder.rmdir()
     write_results(sweep, [result_of(sweep, t, True, "no") for t in sweep.trials], True)
     assert looks_drawn(sweep.out / "sweep.png")
+
+
+@pytest.mark.parametrize("varied", [1, 2, 3])
+def test_any_name_and_value_can_be_drawn(tmp_path: Path, varied: int) -> None:
+    words = (r"$\frac", "a$b$c", "日本 🙂")
+    tail = "[grid]\narch.z-dim = [8, 16, 32]"
+    sweep = evaluated(tmp_path, "", tail, [[3.0] * 4, [2.0] * 4, [1.0] * 4])
+    axes = tuple(Axis(f"$x{n}$", words, False) for n in range(varied))
+    trials = tuple(
+        replace(trial, values=(word,) * varied)
+        for trial, word in zip(sweep.trials, words, strict=True)
+    )
+    settings = replace(sweep.settings, metric=r"$\sqrt")
+    sweep = replace(sweep, axes=axes, trials=trials, out=tmp_path / r"$\frac$")
+    ranked = combinations(read(sweep), True)
+    assert ranked[0].figures == [1.0]
+    assert draw(replace(sweep, settings=settings), ranked, True)
 
 
 @posix

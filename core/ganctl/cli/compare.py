@@ -13,7 +13,7 @@ import typer
 
 from ..errors import UserError
 from .console import columns
-from .figures import X_LABEL, Curve, Figures, read_figures, to_png
+from .figures import DPI, X_LABEL, Curve, Figures, read_figures
 from .grids import find_grids, open_grid
 from .parse import existing, run_command
 
@@ -125,6 +125,8 @@ def draw(runs: list[Compared]) -> bytes:
     """The PNG: a panel for each figure, a colour for each run, and the samples below."""
     from matplotlib.figure import Figure
 
+    from ..images import draw_png
+
     panels = _panels(runs)
     rows, lines = math.ceil(len(panels) / ACROSS), math.ceil(len(runs) / ACROSS)
     width = 3.4 * min(ACROSS, max(len(panels), len(runs)))
@@ -133,7 +135,7 @@ def draw(runs: list[Compared]) -> bytes:
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
     _draw_curves(parts[0, 0], runs, panels, rows)
     _draw_samples(parts[1, 0], runs, lines)
-    return to_png(figure)
+    return draw_png(figure, DPI)
 
 
 def _panels(runs: list[Compared]) -> dict[str, list[Curve | None]]:
@@ -159,7 +161,7 @@ def _draw_curves(
         for number, curve in enumerate(curves):
             if curve is not None:
                 axis.plot(curve.kimg, curve.values, color=f"C{number % 10}", linewidth=1.2)
-        axis.set_title(name, fontsize="medium", parse_math=False)
+        axis.set_title(name, fontsize="medium")
         axis.grid(alpha=0.3)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
@@ -196,7 +198,7 @@ def _draw_samples(figure: SubFigure, runs: list[Compared], lines: int) -> None:
         )  # fmt: skip
         title = "\n".join([*each.label.split(", "), f"{images / 1000:g} kimg"])
         colour = f"C{number % 10}"
-        axis.set_title(title, fontsize="small", color=colour, parse_math=False)
+        axis.set_title(title, fontsize="small", color=colour)
 
 
 def _table(runs: list[Compared]) -> list[list[str]]:

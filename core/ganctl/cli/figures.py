@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import UserError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PANELS = {
     "loss": "loss",
@@ -27,6 +22,7 @@ PANELS = {
 }
 """Name prefixes in log.jsonl that are drawn, and what their axis says."""
 
+DPI = 120
 X_LABEL = "images shown to D (thousands)"
 
 
@@ -64,15 +60,6 @@ def read_figures(run: Path) -> Figures:
     if not curves[0]:
         raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
     return Figures(*curves)
-
-
-def to_png(figure: Figure) -> bytes:
-    """The drawing as a PNG."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names are in any script
-        figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
 
 
 def _curves(records: Iterable[Any]) -> dict[str, Curve]:

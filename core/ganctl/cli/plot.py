@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .figures import PANELS, X_LABEL, Figures, read_figures, to_png
+from .figures import DPI, PANELS, X_LABEL, Figures, read_figures
 from .parse import existing, run_command
 
 
@@ -35,6 +35,8 @@ def draw(figures: Figures, title: str) -> bytes:
     """The PNG: one panel per group of figures and one per metric."""
     from matplotlib.figure import Figure
 
+    from ..images import draw_png
+
     panels = [(label, figures.drawn(prefix)) for prefix, label in PANELS.items()]
     panels += [(name, {name: curve}) for name, curve in figures.metrics.items()]
     panels = [(label, lines) for label, lines in panels if lines]
@@ -48,5 +50,5 @@ def draw(figures: Figures, title: str) -> bytes:
         if len(lines) > 1:
             axis.legend(fontsize="small")
     axes[-1].set_xlabel(X_LABEL)
-    figure.suptitle(title, parse_math=False)
-    return to_png(figure)
+    figure.suptitle(title)
+    return draw_png(figure, DPI)
