@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 PANELS = {
     "loss": "loss",
@@ -60,6 +64,21 @@ def read_figures(run: Path) -> Figures:
     if not curves[0]:
         raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
     return Figures(*curves)
+
+
+def panels(figure: FigureBase, titles: Sequence[str], across: int) -> list[Axes]:
+    """Axes over the images shown, in rows; the lowest of every column says what it is over."""
+    rows = max(1, math.ceil(len(titles) / across))
+    axes = figure.subplots(rows, max(1, min(across, len(titles))), squeeze=False, sharex=True)
+    for number, (axis, title) in enumerate(zip(axes.flat, titles, strict=False)):
+        axis.set_title(title, fontsize="medium")
+        axis.grid(alpha=0.3)
+        if number + across >= len(titles):
+            axis.set_xlabel(X_LABEL, fontsize="small")
+            axis.tick_params(labelbottom=True)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_axis_off()
+    return list(axes.flat[: len(titles)])
 
 
 def _curves(records: Iterable[Any]) -> dict[str, Curve]:
