@@ -178,6 +178,26 @@ def test_what_cannot_be_compared(here: CLI, arguments: tuple[str, ...], expected
     assert not (here.folder / "compare.png").exists()
 
 
+def test_a_plot_is_no_strip_and_marks_the_best_checkpoint(here: CLI) -> None:
+    def gray() -> int:
+        with Image.open(here.folder / "b/plot.png") as picture:
+            assert picture.width > 0.8 * picture.height
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        return int((abs(pixels.astype(int) - 0x55).sum(axis=1) < 12).sum())
+
+    assert here.here("plot", "b").stderr == ""
+    marked = gray()
+    (here.folder / "b/best.json").write_text('{"metric": "swd"')
+    done = here.here("plot", "b")
+    file = Path("b/best.json")
+    assert done.stderr == (
+        f"ganctl: warning: {file}: damaged: it does not tell the best checkpoint\n"
+    )
+    assert done.returncode == 0
+    assert marked > gray() + 400
+    assert here.here("compare", "a", "b").stderr == done.stderr
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
 def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
     done = here("montage", "a", "--out", f"run.{kind}", "--fps", "5")

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import UserError
 from .console import columns, say
-from .figures import DPI, Curve, Figures, panels, read_figures
+from .figures import DPI, Curve, Figures, best_of, panels, read_figures
 from .grids import find_grids, open_grid
 from .parse import existing, run_command
 
@@ -106,7 +106,6 @@ def compare(
 def read_runs(folders: list[Path]) -> list[Compared]:
     """Raises `UserError` for folders that are no runs, or have logged nothing."""
     from ..files import read_toml
-    from ..training.evaluate import read_best
 
     configs = []
     for folder in folders:
@@ -119,7 +118,7 @@ def read_runs(folders: list[Path]) -> list[Compared]:
         names = list(map(str, folders))
     runs = []
     for folder, name, differing in zip(folders, names, differences(configs), strict=True):
-        best = read_best(folder)
+        best = best_of(folder)
         better = "lower" if best is None else best.better
         runs.append(Compared(folder, name, differing, read_figures(folder), better))
     return runs

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
+
+    from ..training.evaluate import Best
 
 PANELS = {
     "loss": "loss",
@@ -64,6 +67,17 @@ def read_figures(run: Path) -> Figures:
     if not curves[0]:
         raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
     return Figures(*curves)
+
+
+def best_of(run: Path) -> Best | None:
+    """What the run's best.json says; a damaged one is told of and does without."""
+    from ..training.evaluate import read_best
+
+    try:
+        return read_best(run)
+    except UserError as error:
+        say(f"ganctl: warning: {error}")
+        return None
 
 
 def panels(figure: FigureBase, titles: Sequence[str], across: int) -> list[Axes]:
