@@ -198,6 +198,20 @@ def test_a_plot_is_no_strip_and_marks_the_best_checkpoint(here: CLI) -> None:
     assert here.here("compare", "a", "b").stderr == done.stderr
 
 
+@pytest.mark.parametrize("command", [("plot", "b"), ("compare", "a", "b")])
+def test_damaged_lines_are_counted(here: CLI, command: tuple[str, ...]) -> None:
+    log, metrics = (here.folder / "b" / name for name in ("log.jsonl", "metrics.jsonl"))
+    with log.open("ab") as file:
+        file.write(b'\n{"images": 5}\n{"images": "x"}\n\xff\xfe\n{"images": 12')
+    metrics.write_bytes(metrics.read_bytes()[:-5])
+    done = here.here(*command)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"ganctl: warning: {Path('b/log.jsonl')}: 3 damaged lines are left out",
+        f"ganctl: warning: {Path('b/metrics.jsonl')}: 1 damaged line is left out",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
 def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
     done = here("montage", "a", "--out", f"run.{kind}", "--fps", "5")

@@ -372,10 +372,32 @@ def test_a_combination_of_which_a_seed_failed_comes_after_those_of_which_none_di
 def test_runs_say_which_direction_is_better_unless_the_sweep_does(tmp_path: Path) -> None:
     sweep = evaluated(tmp_path, "", "[grid]\nlr = [1, 2]", [[1.0] * 4, [2.0] * 4])
     assert lower_is_better(sweep)
-    best = {"metric": "swd", "value": 2.0, "better": "higher", "images": 1000}
+    best = {
+        "metric": "swd",
+        "value": 2.0,
+        "better": "higher",
+        "images": 1000,
+        "checkpoint": "000001.000",
+    }
     (sweep.trials[1].folder / "best.json").write_text(json.dumps(best))
     assert not lower_is_better(sweep)
     assert [result.best for result in read(sweep)] == [(1000, 1.0), (1000, 2.0)]
+
+
+def test_damaged_files_of_trials_are_told_of_before_anything_is_trained(ganctl: CLI) -> None:
+    sweep = evaluated(ganctl.folder, "", "[grid]\nlr = [1, 2]", [[1.0] * 4, [2.0] * 4])
+    write(
+        *(ganctl.folder, f'out = "{sweep.out}"\nmetric = "loss/G"', "[grid]\nlr = [1, 2]"), kimg=4
+    )
+    first = sweep.trials[0].folder
+    with (first / "log.jsonl").open("a") as file:
+        file.write('{"images": 40\n[]\n{"images": 4000, "step": 5, "loss/G": 2.0}\n')
+    (first / "best.json").write_text("{")
+    said = ganctl.here("sweep", "--config", "sweep.toml").stderr.splitlines()
+    assert [line for line in said if "preparing" not in line] == [
+        f"ganctl: warning: {first / 'best.json'}: damaged: it does not tell the best checkpoint",
+        f"ganctl: warning: {first / 'log.jsonl'}: 2 damaged lines are left out",
+    ]
 
 
 def test_what_comes_after_patience_has_run_out_does_not_count(tmp_path: Path) -> None:

@@ -61,9 +61,8 @@ def read_figures(run: Path) -> Figures:
     for name in ("log.jsonl", "metrics.jsonl"):
         try:
             curves.append(_curves(read_log(run, name)))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-            raise UserError(f"{run / name}: {reason}") from None
+        except OSError as error:
+            raise UserError(f"{run / name}: {error.strerror}") from None
     if not curves[0]:
         raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
     return Figures(*curves)

@@ -108,9 +108,9 @@ def _train(plan: Sweep) -> tuple[bool, list[Result]]:
     from ..sweep.results import ENDED, lower_is_better, result_of
     from ..sweep.runner import train_trials
 
-    lower = lower_is_better(plan)
+    lower = lower_is_better(plan, warn=True)
     why: dict[Trial, str] = {}
-    results = {trial: result_of(plan, trial, lower) for trial in plan.trials}
+    results = {trial: result_of(plan, trial, lower, warn=True) for trial in plan.trials}
     todo = [trial for trial, result in results.items() if result.state not in ENDED]
     over = {trial for trial in plan.trials if trial not in todo}
     sizes: dict[Trial, list[int]] = {}
