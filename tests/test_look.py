@@ -232,6 +232,27 @@ def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
         assert frame.shape[0] % 2 == frame.shape[1] % 2 == 0
 
 
+def test_a_gif_has_one_palette_close_to_the_colours_of_all_frames(ganctl: CLI) -> None:
+    samples = ganctl.folder / "run/samples"
+    samples.mkdir(parents=True)
+    level, upright = np.meshgrid(np.linspace(0, 255, 192), np.linspace(0, 255, 192))
+    grids = []
+    for number in range(6):  # all hues, then paler and paler
+        colours = np.stack([level, upright, 255 - (level + upright) / 2], axis=2)
+        grids.append((colours * (6 - number) / 6 + 230 * number / 6).astype(np.uint8))
+        Image.fromarray(grids[-1]).save(samples / f"{number:06d}.000.png")
+    assert ganctl.here("montage", "run").returncode == 0
+    shown = set()
+    with Image.open(ganctl.folder / "run/montage.gif") as film:
+        for number, grid in enumerate(grids):
+            film.seek(number)
+            frame = np.asarray(film.convert("RGB"))
+            shown |= {tuple(colour) for colour in frame.reshape(-1, 3).tolist()}
+            blocks = (x[:192].reshape(24, 8, 24, 8, 3).mean(axis=(1, 3)) for x in (frame, grid))
+            assert abs(next(blocks) - next(blocks)).mean() < 2, number
+    assert len(shown) <= 256
+
+
 def film(file: Path) -> tuple[list[np.ndarray[Any, Any]], float]:
     """Its frames in gray, and how long it plays."""
     if file.suffix == ".mp4":
