@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganctl.cli.sweep import edges
 from ganctl.sweep.folder import write_results
 from ganctl.sweep.picture import draw
 from ganctl.sweep.results import Result, combinations, lower_is_better, result_of
@@ -121,7 +122,7 @@ def test_a_sweep_trains_ranks_and_draws_and_is_done_the_second_time(ganctl: CLI)
     assert looks_drawn(out / "sweep.png")
     said = result.stderr.splitlines()
     assert said[0].startswith("preparing digits as datasets/")
-    assert said[1] == "4 trials, 2 at a time, 1 threads each: out"
+    assert said[1] == "4 trials, 2 at a time, 1 thread each: out"
     assert [line.partition(": ")[0] for line in said[2:]] == [f"{n} of 4" for n in (1, 2, 3, 4)]
 
     before = {p: p.stat().st_mtime_ns for p in out.glob("trials/**/*")}
@@ -398,6 +399,25 @@ def test_damaged_files_of_trials_are_told_of_before_anything_is_trained(ganctl: 
         f"ganctl: warning: {first / 'best.json'}: damaged: it does not tell the best checkpoint",
         f"ganctl: warning: {first / 'log.jsonl'}: 2 damaged lines are left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("[grid]\nlr = [1, 2, 3]", ["the best lr is the largest tried: 3"]),
+        ("[grid]\nlr = [3, 2, 1]", ["the best lr is the smallest tried: 1"]),
+        ("[grid]\nlr = [1, 3, 2]", []),
+        ("[grid]\nlr = [1]\ng-lr = [1, 2, 3]", ["the best g_lr is the largest tried: 3"]),
+        ("[grid]\nlr = [1, 2]", []),
+    ],
+)
+def test_the_best_of_several_numbers_is_told_when_it_is_the_last(
+    tmp_path: Path, tail: str, expected: list[str]
+) -> None:
+    figures: list[list[float | None]] = [[3.0] * 4, [2.0] * 4, [1.0] * 4]
+    figures = figures[: 2 if tail.endswith("[1, 2]") else 3]
+    sweep = evaluated(tmp_path, "", tail, figures)
+    assert list(edges(sweep, combinations(read(sweep), True)[0])) == expected
 
 
 def test_what_comes_after_patience_has_run_out_does_not_count(tmp_path: Path) -> None:
