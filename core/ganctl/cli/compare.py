@@ -15,7 +15,7 @@ import typer
 
 from ..errors import UserError
 from .console import columns, say
-from .figures import DPI, Curve, Figures, best_of, panels, read_figures
+from .figures import Curve, Figures, best_of, panels, read_figures, to_png
 from .grids import find_grids, open_grid
 from .parse import existing, run_command
 
@@ -178,8 +178,6 @@ def draw(runs: list[Compared]) -> bytes:
     """The PNG: a panel for each figure, a colour for each run, and the samples below."""
     from matplotlib.figure import Figure
 
-    from ..images import draw_png
-
     drawn, grids = _panels(runs), pick_grids(runs)
     rows, lines = math.ceil(len(drawn) / ACROSS), math.ceil(len(runs) / ACROSS)
     width = 3.4 * min(ACROSS, max(len(drawn), len(runs)))
@@ -194,7 +192,7 @@ def draw(runs: list[Compared]) -> bytes:
     parts = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)
     _draw_curves(parts[0, 0], runs, drawn, legend)
     _draw_samples(parts[1, 0], grids, titles)
-    return draw_png(figure, DPI)
+    return to_png(figure)
 
 
 def _title(each: Compared, grid: Grid | None, inches: float) -> str:

@@ -13,7 +13,7 @@ from .console import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
+    from matplotlib.figure import Figure, FigureBase
 
     from ..training.evaluate import Best
 
@@ -29,7 +29,6 @@ PANELS = {
 }
 """Name prefixes in log.jsonl that are drawn, and what their axis says."""
 
-DPI = 120
 X_LABEL = "images shown to D (thousands)"
 
 
@@ -77,6 +76,13 @@ def best_of(run: Path) -> Best | None:
     except UserError as error:
         say(f"ganctl: warning: {error}")
         return None
+
+
+def to_png(figure: Figure) -> bytes:
+    """The drawing as a PNG of the commands' resolution."""
+    from ..images import draw_png
+
+    return draw_png(figure, 120)
 
 
 def panels(figure: FigureBase, titles: Sequence[str], across: int) -> list[Axes]:

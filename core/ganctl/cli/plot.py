@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .figures import DPI, PANELS, Figures, best_of, panels, read_figures
+from .figures import PANELS, Figures, best_of, panels, read_figures, to_png
 from .parse import existing, run_command
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def draw(figures: Figures, best: Best | None, title: str) -> bytes:
     """The PNG: one panel per group of figures and one per metric, the best checkpoint marked."""
     from matplotlib.figure import Figure
 
-    from ..images import draw_png
-
     drawn = {label: figures.drawn(prefix) for prefix, label in PANELS.items()}
     drawn |= {name: {name: curve} for name, curve in figures.metrics.items()}
     drawn = {label: lines for label, lines in drawn.items() if lines}
@@ -63,4 +61,4 @@ def draw(figures: Figures, best: Best | None, title: str) -> bytes:
         text = f"best {best.metric}: {best.value:.4g} at {best.images / 1000:g} kimg"
         figure.legend([mark], [text], loc="outside upper right", fontsize="small")
     figure.suptitle(title)
-    return draw_png(figure, DPI)
+    return to_png(figure)
