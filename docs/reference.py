@@ -106,11 +106,8 @@ def value_name(kind: Any) -> str:
 
 
 def values(text: str) -> str:
-    """`AUTO|CPU` → `auto` or `cpu`; other metavars as they are."""
-    choices = text.split("|")
-    if len(choices) > 1:
-        return ", ".join(code(choice.lower()) for choice in choices)
-    return code(text) if text else ""
+    """`auto|cpu` → `auto`, `cpu`; other metavars as they are."""
+    return ", ".join(map(code, text.split("|"))) if text else ""
 
 
 def code(text: str) -> str:
@@ -201,12 +198,12 @@ def plugin_options() -> Iterator[str]:
                     default = ",".join(map(str, default))
                 elif isinstance(default, bool):
                     default = "on" if default else "off"
-                flags, value = code(f"--{prefix}.{info.flag}"), info.type_text
+                flags, value = code(f"--{prefix}.{info.flag}"), info.metavar
                 if info.type is bool:
                     flags, value = f"{flags}, `--{prefix}.no-{info.flag}`", ""
                 notes = [info.opt.bounds, "" if default in ("", None) else f"default: {default}"]
                 meaning = info.opt.help + "".join(f" [{note}]" for note in notes if note)
-                rows.append((flags, values(value.removesuffix("|none").upper()), sentence(meaning)))
+                rows.append((flags, values(value), sentence(meaning)))
             yield from table(("option", "value", "meaning"), rows) if rows else ["No options.", ""]
 
 

@@ -237,6 +237,33 @@ def test_one_unreadable_picture_among_good_ones_is_named_and_left_out(
     assert (ganctl.folder / "run/checkpoints/000000.256/generator.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("copies", "message"),
+    [
+        (
+            (40,),
+            r"1 image is fewer than one batch of 64 \(39 duplicates were left out\): add other",
+        ),
+        (
+            (1, 2),
+            r"2 images are .* \(1 duplicate was left out\): add other pictures or use --batch 1",
+        ),
+    ],
+)
+def test_one_picture_many_times_over(
+    ganctl: CLI, tiny: Tiny, copies: tuple[int, ...], message: str
+) -> None:
+    for number, count in enumerate(copies):
+        pictures(ganctl.folder / "one", len(copies))
+        for copy in range(1, count):
+            file = ganctl.folder / f"one/{number:03d}.png"
+            shutil.copy(file, file.with_stem(f"{number}-{copy}"))
+    options = ("--source", "folder", "--source.path", "one", "--resolution", "8")
+    result = ganctl.here("train", *tiny, *options)
+    refused(result, message)
+    assert len(copies) > 1 or "--batch" not in errors(result)[0]
+
+
 def test_fewer_pictures_than_a_batch(ganctl: CLI, tiny: Tiny) -> None:
     pictures(ganctl.folder / "few", 5)
     result = ganctl.here("train", *tiny, "--data", "few")

@@ -126,3 +126,5 @@ def test_junk_in_the_logs_does_not_stop_a_run_from_going_on(
             file.write('junk\n{"images": "x", "swd": []}\n[1,2]\n{"images": 1}\n')
     done = ganctl.here("resume", "run", "--kimg", "2.2")
     assert done.returncode == 0, done.stderr
+    for name in ("metrics.jsonl", "warnings.jsonl", "log.jsonl"):
+        assert done.stderr.count(f"{name}: 3 damaged lines are left out\n") == 1

@@ -2,14 +2,18 @@
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from ganctl.cli.compare import differences, pick_grids, read_runs
+from ganctl.cli.figures import panels
 from ganctl.images import cut_grid, sample_grid
 
 CLI = Any  # conftest.py's CommandLine
@@ -80,10 +84,79 @@ def test_other_plugins_are_named_without_their_options(here: CLI) -> None:
     assert not any(name.startswith("objective.") for name in differs)
 
 
-def test_a_run_beside_its_copy_is_told_apart_by_its_folder(here: CLI) -> None:
-    shutil.copytree(here.folder / "a", here.folder / "copy")
-    done = here.here("compare", "a", "copy", "--json")
-    assert [run["differs"]["run"] for run in json.loads(done.stdout)["runs"]] == ["a", "copy"]
+def test_a_run_beside_its_copy_differs_in_nothing(here: CLI) -> None:
+    shutil.copytree(here.folder / "a", here.folder / "copy/a")
+    runs = read_runs([here.folder / "a", here.folder / "copy/a"])
+    assert [run.differs for run in runs] == [{}, {}]
+    assert [run.name for run in runs] == [str(here.folder / name) for name in ("a", "copy/a")]
+
+
+def test_options_of_a_plugin_are_compared_among_the_runs_that_use_it() -> None:
+    common = {"seed": 0, "log_every": 0.1, "device": "cpu", "arch.name": "dcgan"}
+    first = common | {"arch.init": "normal", "arch.z_dim": 64}
+    second = common | {"arch.init": "orthogonal", "arch.z_dim": 64, "log_every": 2.0}
+    third = {"seed": 1, "arch.name": "mlp", "arch.z_dim": 16, "cache": "disk", "micro_batch": 8}
+    assert differences([first, second, third]) == [
+        {"seed": 0, "arch": "dcgan", "arch.init": "normal"},
+        {"seed": 0, "arch": "dcgan", "arch.init": "orthogonal"},
+        {"seed": 1, "arch": "mlp"},
+    ]
+
+
+def test_runs_on_different_sets_do_not_compare(here: CLI) -> None:
+    file = here.folder / "b/config.toml"
+    text = re.sub(r'^data = ".*"$', 'data = "/elsewhere/own.zip"', file.read_text(), flags=re.M)
+    file.write_text(text)  # the same set in another place, as the checkpoints know
+    done = here.here("compare", "a", "b", "--json")
+    assert done.stderr == ""
+    assert "data" not in json.loads(done.stdout)["runs"][1]["differs"]
+    shutil.rmtree(here.folder / "b/checkpoints")  # only the path is left to judge by
+    done = here.here("compare", "a", "b", "--json")
+    (line,) = done.stderr.splitlines()
+    assert "different sets" in line
+    assert json.loads(done.stdout)["runs"][1]["differs"]["data"] == "own.zip"
+
+
+def test_samples_of_one_age_are_set_side_by_side(here: CLI) -> None:
+    def ages(*names: str) -> list[int | None]:
+        picked = pick_grids(read_runs([here.folder / name for name in names]))
+        return [None if grid is None else grid.images for grid in picked]
+
+    assert ages("a", "b") == [1024, 1024]
+    samples = here.folder / "a/samples"
+    for file in sorted(samples.glob("0*.png"))[4:]:
+        file.unlink()  # as if it were shorter
+    (samples / "000000.608.png").rename(samples / "000000.700.png")  # and sampled at other times
+    assert ages("a", "b") == [700, 608]
+    assert ages("b", "a") == [608, 700]
+
+
+def test_a_damaged_grid_is_told_of_and_the_nearest_one_taken(here: CLI) -> None:
+    newest = sorted((here.folder / "a/samples").glob("0*.png"))[-1]
+    newest.write_bytes(newest.read_bytes()[:300])
+    done = here.here("compare", "a", "b")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"ganctl: warning: {Path('a/samples') / newest.name}: unreadable")
+    shutil.rmtree(here.folder / "a/samples")
+    done = here.here("compare", "a", "b")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_column_says_what_it_is_over() -> None:
+    axes = panels(Figure(), list("abcdef"), across=4)
+    assert [bool(axis.get_xlabel()) for axis in axes] == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("name", [r"$\frac", "a$b$c", r"$\frac{$", "_a", "日本 🙂 \x07", "x" * 200])
+def test_any_folder_name_can_be_drawn(here: CLI, name: str) -> None:
+    (here.folder / "a").rename(here.folder / name)
+    log = here.folder / name / "log.jsonl"
+    log.write_text(log.read_text().replace("loss/G", r"loss/$\\frac$").replace("loss/D", "loss/_"))
+    done = here.here("compare", name, "b")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = here.here("plot", name)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +178,40 @@ def test_what_cannot_be_compared(here: CLI, arguments: tuple[str, ...], expected
     assert not (here.folder / "compare.png").exists()
 
 
+def test_a_plot_is_no_strip_and_marks_the_best_checkpoint(here: CLI) -> None:
+    def gray() -> int:
+        with Image.open(here.folder / "b/plot.png") as picture:
+            assert picture.width > 0.8 * picture.height
+            pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        return int((abs(pixels.astype(int) - 0x55).sum(axis=1) < 12).sum())
+
+    assert here.here("plot", "b").stderr == ""
+    marked = gray()
+    (here.folder / "b/best.json").write_text('{"metric": "swd"')
+    done = here.here("plot", "b")
+    file = Path("b/best.json")
+    assert done.stderr == (
+        f"ganctl: warning: {file}: damaged: it does not tell the best checkpoint\n"
+    )
+    assert done.returncode == 0
+    assert marked > gray() + 400
+    assert here.here("compare", "a", "b").stderr == done.stderr
+
+
+@pytest.mark.parametrize("command", [("plot", "b"), ("compare", "a", "b")])
+def test_damaged_lines_are_counted(here: CLI, command: tuple[str, ...]) -> None:
+    log, metrics = (here.folder / "b" / name for name in ("log.jsonl", "metrics.jsonl"))
+    with log.open("ab") as file:
+        file.write(b'\n{"images": 5}\n{"images": "x"}\n\xff\xfe\n{"images": 12')
+    metrics.write_bytes(metrics.read_bytes()[:-5])
+    done = here.here(*command)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        f"ganctl: warning: {Path('b/log.jsonl')}: 3 damaged lines are left out",
+        f"ganctl: warning: {Path('b/metrics.jsonl')}: 1 damaged line is left out",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp", "mp4"])
 def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
     done = here("montage", "a", "--out", f"run.{kind}", "--fps", "5")
@@ -123,6 +230,27 @@ def test_a_film_shows_every_grid_in_order(here: CLI, kind: str) -> None:
         part = frame[: grid.shape[0], : grid.shape[1]].astype(int)
         assert abs(part - grid).mean() < 12, file.name
         assert frame.shape[0] % 2 == frame.shape[1] % 2 == 0
+
+
+def test_a_gif_has_one_palette_close_to_the_colours_of_all_frames(ganctl: CLI) -> None:
+    samples = ganctl.folder / "run/samples"
+    samples.mkdir(parents=True)
+    level, upright = np.meshgrid(np.linspace(0, 255, 192), np.linspace(0, 255, 192))
+    grids = []
+    for number in range(6):  # all hues, then paler and paler
+        colours = np.stack([level, upright, 255 - (level + upright) / 2], axis=2)
+        grids.append((colours * (6 - number) / 6 + 230 * number / 6).astype(np.uint8))
+        Image.fromarray(grids[-1]).save(samples / f"{number:06d}.000.png")
+    assert ganctl.here("montage", "run").returncode == 0
+    shown = set()
+    with Image.open(ganctl.folder / "run/montage.gif") as film:
+        for number, grid in enumerate(grids):
+            film.seek(number)
+            frame = np.asarray(film.convert("RGB"))
+            shown |= {tuple(colour) for colour in frame.reshape(-1, 3).tolist()}
+            blocks = (x[:192].reshape(24, 8, 24, 8, 3).mean(axis=(1, 3)) for x in (frame, grid))
+            assert abs(next(blocks) - next(blocks)).mean() < 2, number
+    assert len(shown) <= 256
 
 
 def film(file: Path) -> tuple[list[np.ndarray[Any, Any]], float]:

@@ -9,6 +9,7 @@ import subprocess
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganctl.cli.sweep import edges
 from ganctl.sweep.folder import write_results
+from ganctl.sweep.picture import draw
 from ganctl.sweep.results import Result, combinations, lower_is_better, result_of
-from ganctl.sweep.trials import Sweep, read_sweep
+from ganctl.sweep.trials import Axis, Sweep, read_sweep
 
 CLI = Any  # the fixture `ganctl` of conftest.py
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
@@ -119,7 +122,7 @@ def test_a_sweep_trains_ranks_and_draws_and_is_done_the_second_time(ganctl: CLI)
     assert looks_drawn(out / "sweep.png")
     said = result.stderr.splitlines()
     assert said[0].startswith("preparing digits as datasets/")
-    assert said[1] == "4 trials, 2 at a time, 1 threads each: out"
+    assert said[1] == "4 trials, 2 at a time, 1 thread each: out"
     assert [line.partition(": ")[0] for line in said[2:]] == [f"{n} of 4" for n in (1, 2, 3, 4)]
 
     before = {p: p.stat().st_mtime_ns for p in out.glob("trials/**/*")}
@@ -370,10 +373,51 @@ def test_a_combination_of_which_a_seed_failed_comes_after_those_of_which_none_di
 def test_runs_say_which_direction_is_better_unless_the_sweep_does(tmp_path: Path) -> None:
     sweep = evaluated(tmp_path, "", "[grid]\nlr = [1, 2]", [[1.0] * 4, [2.0] * 4])
     assert lower_is_better(sweep)
-    best = {"metric": "swd", "value": 2.0, "better": "higher", "images": 1000}
+    best = {
+        "metric": "swd",
+        "value": 2.0,
+        "better": "higher",
+        "images": 1000,
+        "checkpoint": "000001.000",
+    }
     (sweep.trials[1].folder / "best.json").write_text(json.dumps(best))
     assert not lower_is_better(sweep)
     assert [result.best for result in read(sweep)] == [(1000, 1.0), (1000, 2.0)]
+
+
+def test_damaged_files_of_trials_are_told_of_before_anything_is_trained(ganctl: CLI) -> None:
+    sweep = evaluated(ganctl.folder, "", "[grid]\nlr = [1, 2]", [[1.0] * 4, [2.0] * 4])
+    write(
+        *(ganctl.folder, f'out = "{sweep.out}"\nmetric = "loss/G"', "[grid]\nlr = [1, 2]"), kimg=4
+    )
+    first = sweep.trials[0].folder
+    with (first / "log.jsonl").open("a") as file:
+        file.write('{"images": 40\n[]\n{"images": 4000, "step": 5, "loss/G": 2.0}\n')
+    (first / "best.json").write_text("{")
+    said = ganctl.here("sweep", "--config", "sweep.toml").stderr.splitlines()
+    assert [line for line in said if "preparing" not in line] == [
+        f"ganctl: warning: {first / 'best.json'}: damaged: it does not tell the best checkpoint",
+        f"ganctl: warning: {first / 'log.jsonl'}: 2 damaged lines are left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("[grid]\nlr = [1, 2, 3]", ["the best lr is the largest tried: 3"]),
+        ("[grid]\nlr = [3, 2, 1]", ["the best lr is the smallest tried: 1"]),
+        ("[grid]\nlr = [1, 3, 2]", []),
+        ("[grid]\nlr = [1]\ng-lr = [1, 2, 3]", ["the best g_lr is the largest tried: 3"]),
+        ("[grid]\nlr = [1, 2]", []),
+    ],
+)
+def test_the_best_of_several_numbers_is_told_when_it_is_the_last(
+    tmp_path: Path, tail: str, expected: list[str]
+) -> None:
+    figures: list[list[float | None]] = [[3.0] * 4, [2.0] * 4, [1.0] * 4]
+    figures = figures[: 2 if tail.endswith("[1, 2]") else 3]
+    sweep = evaluated(tmp_path, "", tail, figures)
+    assert list(edges(sweep, combinations(read(sweep), True)[0])) == expected
 
 
 def test_what_comes_after_patience_has_run_out_does_not_count(tmp_path: Path) -> None:
@@ -410,6 +454,23 @@ def test_every_kind_of_picture_is_drawn(tmp_path: Path, tail: str, count: int) -
             folder.rmdir()
     write_results(sweep, [result_of(sweep, t, True, "no") for t in sweep.trials], True)
     assert looks_drawn(sweep.out / "sweep.png")
+
+
+@pytest.mark.parametrize("varied", [1, 2, 3])
+def test_any_name_and_value_can_be_drawn(tmp_path: Path, varied: int) -> None:
+    words = (r"$\frac", "a$b$c", "日本 🙂")
+    tail = "[grid]\narch.z-dim = [8, 16, 32]"
+    sweep = evaluated(tmp_path, "", tail, [[3.0] * 4, [2.0] * 4, [1.0] * 4])
+    axes = tuple(Axis(f"$x{n}$", words, False) for n in range(varied))
+    trials = tuple(
+        replace(trial, values=(word,) * varied)
+        for trial, word in zip(sweep.trials, words, strict=True)
+    )
+    settings = replace(sweep.settings, metric=r"$\sqrt")
+    sweep = replace(sweep, axes=axes, trials=trials, out=tmp_path / r"$\frac$")
+    ranked = combinations(read(sweep), True)
+    assert ranked[0].figures == [1.0]
+    assert draw(replace(sweep, settings=settings), ranked, True)
 
 
 @posix

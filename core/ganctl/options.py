@@ -59,6 +59,13 @@ class OptionInfo:
     def type_text(self) -> str:
         return _type_text(self.type)
 
+    @property
+    def metavar(self) -> str:
+        """What a value is in help texts: `FLOAT`, or the choices as they are typed."""
+        members = _union_members(self.type) or (self.type,)
+        inner = next(member for member in members if member is not type(None))
+        return _type_text(inner) if get_origin(inner) is Literal else _type_text(inner).upper()
+
 
 def describe(options_class: type[Any]) -> list[OptionInfo]:
     """The options of a class in the order of their declaration.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .console import say
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+    from ..training.evaluate import Best
 
 PANELS = {
     "loss": "loss",
@@ -58,21 +60,44 @@ def read_figures(run: Path) -> Figures:
     for name in ("log.jsonl", "metrics.jsonl"):
         try:
             curves.append(_curves(read_log(run, name)))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-            raise UserError(f"{run / name}: {reason}") from None
+        except OSError as error:
+            raise UserError(f"{run / name}: {error.strerror}") from None
     if not curves[0]:
         raise UserError(f"{run}: nothing logged yet (no log.jsonl, or an empty one)")
     return Figures(*curves)
 
 
+def best_of(run: Path) -> Best | None:
+    """What the run's best.json says; a damaged one is told of and does without."""
+    from ..training.evaluate import read_best
+
+    try:
+        return read_best(run)
+    except UserError as error:
+        say(f"ganctl: warning: {error}")
+        return None
+
+
 def to_png(figure: Figure) -> bytes:
-    """The drawing as a PNG."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # names are in any script
-        figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    """The drawing as a PNG of the commands' resolution."""
+    from ..images import draw_png
+
+    return draw_png(figure, 120)
+
+
+def panels(figure: FigureBase, titles: Sequence[str], across: int) -> list[Axes]:
+    """Axes over the images shown, in rows; the lowest of every column says what it is over."""
+    rows = max(1, math.ceil(len(titles) / across))
+    axes = figure.subplots(rows, max(1, min(across, len(titles))), squeeze=False, sharex=True)
+    for number, (axis, title) in enumerate(zip(axes.flat, titles, strict=False)):
+        axis.set_title(title, fontsize="medium")
+        axis.grid(alpha=0.3)
+        if number + across >= len(titles):
+            axis.set_xlabel(X_LABEL, fontsize="small")
+            axis.tick_params(labelbottom=True)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_axis_off()
+    return list(axes.flat[: len(titles)])
 
 
 def _curves(records: Iterable[Any]) -> dict[str, Curve]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UserError
 from .console import progress
-from .film import ENCODERS, find_av
+from .film import ENCODERS, Film, find_av
 from .grids import find_grids, open_grid
 from .parse import existing, run_command
 
@@ -22,6 +22,8 @@ LARGEST = 1024
 
 SECONDS, HOLD = 10, 2
 """How long a film is, as far as the frame rate allows, and how long its last frame stays."""
+SLOWEST, FASTEST = 2, 25
+"""Grids per second that are chosen for it."""
 
 _CAPTION, _INK = 28, "#404040"
 
@@ -41,7 +43,10 @@ def montage(
     fps: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=50, help=f"Grids per second, else what makes it {SECONDS} seconds."
+            min=0.1,
+            max=50,
+            help=f"Grids per second, else what makes it {SECONDS} seconds, from {SLOWEST} (each "
+            f"stays for {1 / SLOWEST:g} s) to {FASTEST}.",
         ),
     ] = None,
 ) -> int:
@@ -60,26 +65,30 @@ def montage(
             f"{folder}: a film needs two sample grids or more, in {Path(folder) / 'samples'}: "
             f"there {'is one' if grids else 'are none'}"
         )
-    rate = fps or max(2, min(25, round(len(grids) / SECONDS)))
+    rate = fps or max(SLOWEST, min(FASTEST, round(len(grids) / SECONDS)))
     with progress("filming", len(grids), "grids") as update:
-        write_atomically(file, encode(frames(grids, update), len(grids), rate, HOLD))
+        write_atomically(file, encode(Film(len(grids), frames(grids), rate, HOLD, update)))
     print(file)
     return 0
 
 
-def frames(grids: dict[int, Path], update: Callable[[int], None]) -> Iterator[Image]:
-    """Every grid as a frame. Raises `UserError` for one that is no picture, or of another size."""
-    size, last = None, max(grids)
-    for number, (images, file) in enumerate(grids.items()):
+def frames(grids: dict[int, Path]) -> Callable[[int], Image]:
+    """Number → that grid as a frame; it raises `UserError` for one that is no picture, or of
+    another size."""
+    ages, last = list(grids), max(grids)
+    size = open_grid(grids[ages[0]]).size
+
+    def make(number: int) -> Image:
+        file = grids[ages[number]]
         grid = open_grid(file)
-        if size not in (None, grid.size):
+        if grid.size != size:
             raise UserError(
                 f"{file}: {grid.width}x{grid.height} pixels, the grids before it "
                 f"{'x'.join(map(str, size))}"
             )
-        size = grid.size
-        yield frame(grid, images, last)
-        update(number + 1)
+        return frame(grid, ages[number], last)
+
+    return make
 
 
 def frame(grid: Image, images: int, last: int) -> Image:

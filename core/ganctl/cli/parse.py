@@ -115,7 +115,7 @@ def _annotation(group: Group, info: OptionInfo) -> Any:
         typer.Option(
             *names,
             help=escape(text),
-            metavar=None if info.type is bool else info.type_text.removesuffix("|none").upper(),
+            metavar=None if info.type is bool else info.metavar,
             rich_help_panel=group.panel,
             show_default=False,
         ),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .figures import PANELS, X_LABEL, Figures, read_figures, to_png
+from ..errors import UserError
+from .figures import PANELS, Figures, best_of, panels, read_figures, to_png
 from .parse import existing, run_command
+
+if TYPE_CHECKING:
+    from ..training.evaluate import Best
+
+ACROSS = 3
+"""Panels in a row."""
 
 
 def run(argv: list[str]) -> int:
@@ -26,27 +34,31 @@ def plot(
 
     figures = read_figures(existing(folder))
     file = Path(out) if out else Path(folder) / "plot.png"
-    write_atomically(file, draw(figures, Path(folder).name))
+    write_atomically(file, draw(figures, best_of(Path(folder)), Path(folder).resolve().name))
     print(file)
     return 0
 
 
-def draw(figures: Figures, title: str) -> bytes:
-    """The PNG: one panel per group of figures and one per metric."""
+def draw(figures: Figures, best: Best | None, title: str) -> bytes:
+    """The PNG: one panel per group of figures and one per metric, the best checkpoint marked."""
     from matplotlib.figure import Figure
 
-    panels = [(label, figures.drawn(prefix)) for prefix, label in PANELS.items()]
-    panels += [(name, {name: curve}) for name, curve in figures.metrics.items()]
-    panels = [(label, lines) for label, lines in panels if lines]
-    figure = Figure(figsize=(8, 2.4 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, (label, lines) in zip(axes, panels, strict=True):
+    drawn = {label: figures.drawn(prefix) for prefix, label in PANELS.items()}
+    drawn |= {name: {name: curve} for name, curve in figures.metrics.items()}
+    drawn = {label: lines for label, lines in drawn.items() if lines}
+    if not drawn:
+        raise UserError(f"{title}: its log holds none of the figures that are drawn")
+    rows, columns = math.ceil(len(drawn) / ACROSS), min(ACROSS, len(drawn))
+    figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.7), layout="constrained")
+    for axis, lines in zip(panels(figure, list(drawn), ACROSS), drawn.values(), strict=True):
         for name, curve in lines.items():
             axis.plot(curve.kimg, curve.values, label=name.partition("/")[2] or name, linewidth=1.2)
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
+        if best is not None:
+            mark = axis.axvline(best.images / 1000, color="#555555", linestyle=":", linewidth=1.5)
         if len(lines) > 1:
             axis.legend(fontsize="small")
-    axes[-1].set_xlabel(X_LABEL)
-    figure.suptitle(title, parse_math=False)
+    if best is not None:
+        text = f"best {best.metric}: {best.value:.4g} at {best.images / 1000:g} kimg"
+        figure.legend([mark], [text], loc="outside upper right", fontsize="small")
+    figure.suptitle(title)
     return to_png(figure)

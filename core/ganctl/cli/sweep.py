@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,9 +108,9 @@ def _train(plan: Sweep) -> tuple[bool, list[Result]]:
     from ..sweep.results import ENDED, lower_is_better, result_of
     from ..sweep.runner import train_trials
 
-    lower = lower_is_better(plan)
+    lower = lower_is_better(plan, warn=True)
     why: dict[Trial, str] = {}
-    results = {trial: result_of(plan, trial, lower) for trial in plan.trials}
+    results = {trial: result_of(plan, trial, lower, warn=True) for trial in plan.trials}
     todo = [trial for trial, result in results.items() if result.state not in ENDED]
     over = {trial for trial in plan.trials if trial not in todo}
     sizes: dict[Trial, list[int]] = {}
@@ -153,7 +153,8 @@ def _train(plan: Sweep) -> tuple[bool, list[Result]]:
     write_results(plan, list(results.values()), lower)
     if todo:
         jobs, threads = _shares(plan, todo)
-        say(f"{len(todo)} trials, {jobs} at a time, {threads} threads each: {plan.out}")
+        trials, each = _count(len(todo), "trial"), _count(threads, "thread")
+        say(f"{trials}, {jobs} at a time, {each} each: {plan.out}")
         done = sum(trial.total for trial in over)
         with progress("training", sum(t.total for t in results), "images", done) as update:
             try:
@@ -199,6 +200,10 @@ def _check_metric(plan: Sweep, results: Iterable[Result]) -> None:
         )
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def _line(plan: Sweep, result: Result) -> str:
     text = f"{result.trial.name}: {result.state}"
     if result.why and result.state == "failed":
@@ -228,8 +233,9 @@ def _show(plan: Sweep, as_json: bool) -> int:
     rows = [[*map(label, trial.values), str(trial.seed)] for trial in plan.trials]
     print(columns([[*names, "seed"], *rows]))
     kimg = sum(trial.total for trial in plan.trials) / 1000
+    count = _count(len(plan.trials), "trial")
     print(
-        f"\n{len(plan.trials)} trials, {kimg:g} kimg in all, ranked by {plan.settings.metric}, "
+        f"\n{count}, {kimg:g} kimg in all, ranked by {plan.settings.metric}, "
         f"in {plan.out}\nNothing was trained (--dry-run)."
     )
     return 0
@@ -247,6 +253,8 @@ def _tell(plan: Sweep, results: list[Result], lower: bool, as_json: bool) -> int
         for result in results:
             if result.state == "failed":
                 print(_line(plan, result))
+        for line in edges(plan, ranked[0]):
+            print(line)
         print(f"\nresults: {plan.out / 'results.csv'}\npicture: {plan.out / 'sweep.png'}")
     if not any(combination.ended for combination in ranked):
         raise GanctlError(f"no trial was trained to its end: see {plan.out / 'results.csv'}")
@@ -272,6 +280,16 @@ def _table(plan: Sweep, ranked: list[Combination]) -> str:
             ]
         )
     return columns(lines)
+
+
+def edges(plan: Sweep, best: Combination) -> Iterator[str]:
+    """Of which numbers the best is the last one tried, so that a better one may lie beyond."""
+    for axis, value in zip(plan.axes, best.values, strict=True):
+        if best.figures and axis.numeric and len(axis.values) >= 3:
+            if value == max(axis.values):
+                yield f"the best {axis.name} is the largest tried: {value:g}"
+            elif value == min(axis.values):
+                yield f"the best {axis.name} is the smallest tried: {value:g}"
 
 
 def _document(plan: Sweep, ranked: list[Combination], lower: bool) -> dict[str, Any]:

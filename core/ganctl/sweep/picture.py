@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING, Any
 
+from ..images import draw_png
 from .results import Combination, Curve
 from .trials import Axis, Sweep, label
 
@@ -39,9 +39,7 @@ def draw(sweep: Sweep, ranked: list[Combination], lower: bool) -> bytes:
         _dots(figure.subplots(), sweep, varied, ranked)
     better = "lower" if lower else "higher"
     figure.suptitle(f"{sweep.out.name}: {sweep.settings.metric} ({better} is better)", fontsize=11)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()
+    return draw_png(figure, 130)
 
 
 def _over_option(axes: Axes, sweep: Sweep, index: int, ranked: list[Combination]) -> None:
@@ -152,8 +150,8 @@ def _heat_map(
             box = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=ORANGE, lw=3, zorder=5)
             box.set_clip_on(False)
             axes.add_patch(box)
-    axes.set_xticks(range(len(columns)), [label(v) for v in columns])
-    axes.set_yticks(range(len(rows)), [label(v) for v in rows])
+    axes.set_xticks(range(len(columns)), [label(v) for v in columns], parse_math=False)
+    axes.set_yticks(range(len(rows)), [label(v) for v in rows], parse_math=False)
     axes.set_xlabel(sweep.axes[across].name)
     axes.set_ylabel(sweep.axes[down].name)
     if best is not None:
@@ -179,7 +177,7 @@ def _dots(axes: Axes, sweep: Sweep, varied: list[int], ranked: list[Combination]
             )
     _log_if_wide(axes, figures, "x")
     names = [", ".join(f"{sweep.axes[i].name}={label(c.values[i])}" for i in varied) for c in shown]
-    axes.set_yticks(range(len(shown)), names, fontsize=8.5)
+    axes.set_yticks(range(len(shown)), names, fontsize=8.5, parse_math=False)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     more = f"; {len(ranked) - ROWS} more are not shown" if len(ranked) > ROWS else ""
     crosses = "; × failed" if any(c.failed for c in shown) else ""

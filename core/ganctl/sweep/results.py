@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 from ..checkpoint import list_all
-from ..training.run import read_log
+from ..errors import UserError
+from ..training.evaluate import read_best
+from ..training.run import METRICS, read_log
 from .trials import Sweep, Trial, label
 
 State = Literal["done", "stopped early", "failed", "unfinished", "not started"]
@@ -86,21 +87,31 @@ class Combination:
         return sum(self.states[state] for state in ENDED)
 
 
-def lower_is_better(sweep: Sweep) -> bool:
-    """As sweep.toml says it, else as the runs do, else yes."""
+def lower_is_better(sweep: Sweep, *, warn: bool = False) -> bool:
+    """As sweep.toml says it, else as the runs do, else yes. `warn`: tell of damaged files."""
     if sweep.settings.better:
         return sweep.settings.better == "lower"
     for trial in sweep.trials:
-        with suppress(OSError, ValueError, AttributeError):
-            best = json.loads((trial.folder / "best.json").read_text(encoding="utf-8"))
-            if best.get("metric") == sweep.settings.metric and "better" in best:
-                return bool(best["better"] == "lower")
+        try:
+            best = read_best(trial.folder)
+        except UserError as error:
+            if warn:
+                print(f"ganctl: warning: {error}", file=sys.stderr)
+            continue
+        if best is not None and best.metric == sweep.settings.metric:
+            return best.better == "lower"
     return True
 
 
-def result_of(sweep: Sweep, trial: Trial, lower: bool, why: str = "") -> Result:
-    """Read a trial's run folder. `why`: what it said when it failed just now."""
-    log, metrics = read_log(trial.folder), read_log(trial.folder, "metrics.jsonl")
+def result_of(
+    sweep: Sweep, trial: Trial, lower: bool, why: str = "", *, warn: bool = False
+) -> Result:
+    """Read a trial's run folder. `why`: what it said when it failed just now.
+
+    `warn`: tell of damaged lines; one that is being written while it is read looks the same.
+    """
+    log = read_log(trial.folder, warn=warn)
+    metrics = read_log(trial.folder, METRICS, warn=warn)
     names = {name for record in (*metrics, *log) for name in record} - {"images", "step"}
     points: dict[int, float] = {}
     metric = sweep.settings.metric

@@ -106,16 +106,18 @@ def which_file(model: Path, which: str) -> Path:
     if which == "best":
         best = read_best(model)
         if best is None:
-            damaged = (model / BEST).exists()
-            why = f"{BEST} is damaged" if damaged else "it was trained without --evaluate"
-            raise UserError(f"{model}: has no best checkpoint: {why}")
+            raise UserError(f"{model}: has no best checkpoint: it was trained without --evaluate")
         which = best.checkpoint
     return checkpoint.find_generator(model, which)
 
 
 def read_best(run: Path) -> Best | None:
-    """What best.json says; None when there is none, or it is damaged."""
+    """What best.json says; None when there is none. Raises `UserError` when it is damaged."""
     try:
-        return Best(**json.loads((run / BEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        best = Best(**json.loads((run / BEST).read_text(encoding="utf-8")))
+        best.images + best.value  # are numbers
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise UserError(f"{run / BEST}: damaged: it does not tell the best checkpoint") from None
+    return best

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +108,25 @@ def refuse_existing(folder: Path) -> None:
         )
 
 
-def read_log(folder: Path, name: str = LOG) -> list[dict[str, Any]]:
-    """The records of a run's log; what is none, such as a last line cut off, is left out."""
-    records = []
+def read_log(folder: Path, name: str = LOG, *, warn: bool = True) -> list[dict[str, Any]]:
+    """The records of a run's log; lines that are none, as when one was cut off, are left out.
+
+    `warn`: say on standard error how many those were.
+    """
     file = folder / name
-    if not file.exists():
-        return []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    lines = [line for line in lines if line.strip()]
+    records = []
+    for line in lines:
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict) and isinstance(record.get("images"), int):
             records.append(record)
+    if warn and (damaged := len(lines) - len(records)):
+        what = "1 damaged line is" if damaged == 1 else f"{damaged:,} damaged lines are"
+        print(f"ganctl: warning: {file}: {what} left out", file=sys.stderr)
     return records
 
 

@@ -19,6 +19,7 @@ from .. import checkpoint, model, random
 from ..data.dataset import Dataset
 from ..data.loader import Loader
 from ..data.picture_set import PictureSet
+from ..data.statistics import read_account
 from ..errors import GanctlError, Interrupted, UserError
 from ..evaluation import Generated, Measurement, default_samples, open_evaluators
 from ..hooks import Hooks
@@ -39,7 +40,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Session:
-    """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `loader`, `warn`."""
+    """A run in this process. Hooks get it whole: `plan`, `run`, `state`, `loader`, `warn` …"""
 
     run: Run
 
@@ -71,7 +72,8 @@ class Session:
         self._tally = Tally()
         self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
-        self._warned: set[Any] = set()
+        self.warned: set[str] = set()
+        """What the user was warned of: the subjects."""
         self._measurement = self._open_measurement()
         self._best: Best | None = None
         self._seconds = 0.0  # of training before this process
@@ -121,7 +123,7 @@ class Session:
         gradients stay non-finite or the disk refuses.
         """
         self.run, settings, batch = run, self.plan.settings, self.loader.batch
-        self._warned = {record.get("about") for record in read_log(run.folder, WARNINGS)}
+        self.warned = {str(record.get("about")) for record in read_log(run.folder, WARNINGS)}
         if self.plan.evaluators:
             way = self.plan.evaluators[0].plugin.better
             self._best = find_best(run.folder, read_log(run.folder, METRICS), way)
@@ -226,9 +228,9 @@ class Session:
 
     def warn(self, about: str, message: str) -> None:
         """Tell the user, once per run and subject, also in the run's warnings.jsonl."""
-        if about in self._warned:
+        if about in self.warned:
             return
-        self._warned.add(about)
+        self.warned.add(about)
         progress = Progress(self.state.step, self.images, self.total)
         record = {"images": progress.images, "step": progress.step, "about": about}
         self.run.log({**record, "warning": message}, WARNINGS)
@@ -422,9 +424,18 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
 def check_size(dataset: Dataset, batch: int) -> None:
     """Raise `UserError` when the set cannot fill one batch."""
     if len(dataset) < batch:
+        count = len(dataset)
+        what = "1 image is" if count == 1 else f"{count} images are"
+        account = read_account(dataset)
+        again = (
+            sum(n for why, n in account.left_out.items() if "duplicate" in why) if account else 0
+        )
+        s = " was" if again == 1 else "s were"
+        why = f" ({again:,} duplicate{s} left out)" if again else ""
+        smaller = f" or use --batch {count // 2}" if count > 1 else ""
         raise UserError(
-            f"{dataset.path}: {len(dataset)} images are fewer than one batch of {batch}: "
-            f"add pictures or use --batch {max(1, len(dataset) // 2)}"
+            f"{dataset.path}: {what} fewer than one batch of {batch}{why}: "
+            f"add {'other ' if again else ''}pictures{smaller}"
         )
 
 

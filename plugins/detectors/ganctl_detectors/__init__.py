@@ -30,8 +30,12 @@ class CollapseDetector(Hook[NoOptions], api=1):
         self._diversity = Diversity(session)
 
     @hookimpl
-    def measure(self, progress: Progress) -> dict[str, float]:
-        return self._diversity.measure(progress)
+    def measure(self) -> dict[str, float]:
+        return self._diversity.measure()
+
+    @hookimpl
+    def tick(self, progress: Progress, figures: dict[str, float]) -> None:
+        self._diversity.look(progress, figures)
 
 
 class OneSidedDetector(Hook[NoOptions], api=1):

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .divergence import DIVERGED
 from .probe import Probe
 
 IN_A_ROW = 5
@@ -22,6 +23,21 @@ class Balance:
         self._session, self._probe = session, Probe.of(session)
         self._won = self._lost = 0
         self._first: float | None = None
+        self._frozen = self._warn_of_rates(session.plan.settings)
+
+    def _warn_of_rates(self, settings: Any) -> bool:
+        """Whether a learning rate is 0: who wins then is no news."""
+        rates = {
+            "the generator is 0 (--g-lr)": settings.g_lr,
+            "the discriminator is 0 (--d-lr)": settings.d_lr,
+        }
+        frozen = [text for text, rate in rates.items() if rate == 0]
+        if frozen:
+            text = frozen[0] if len(frozen) == 1 else "both players is 0 (--lr)"
+            self._session.warn(
+                "learning rate 0", f"the learning rate of {text}: nothing will be learnt there"
+            )
+        return bool(frozen)
 
     def measure(self) -> dict[str, float]:
         return {"d/accuracy": accuracy(*self._probe.logits())}
@@ -30,6 +46,8 @@ class Balance:
         """Warn by the figures of a line of the log."""
         right, gradient = figures.get("d/accuracy"), figures.get("grad_norm/D")
         if right is None or gradient is None or not math.isfinite(right + gradient):
+            return
+        if self._frozen or DIVERGED in self._session.warned:
             return
         if self._first is None:
             self._first = gradient
@@ -48,7 +66,7 @@ class Balance:
             self._session.warn(
                 "discriminator loses",
                 "the discriminator takes every generated image for more real than the real ones: "
-                "it does not learn. Is its learning rate 0 or far too low (--d-lr), are its "
+                "it does not learn. Is its learning rate far too low (--d-lr), are its "
                 "weights frozen, or the penalties on it too strong?",
             )
 

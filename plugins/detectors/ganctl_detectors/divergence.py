@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+DIVERGED = "divergence"
+"""What the warning is about. The other detectors are silent after it: all they could tell of
+follows from it."""
 REACH = 10.0
 """Reals and fakes may be apart by so many times √(C·H·W) logits.
 
@@ -26,7 +29,7 @@ class Divergence:
         gap = abs(figures.get("logits/real", 0.0) - figures.get("logits/fake", 0.0))
         if gap > self._limit or math.isnan(gap):
             self._session.warn(
-                "divergence",
+                DIVERGED,
                 f"the run diverges: the discriminator's logits of real and generated images are "
                 f"{gap:,.0f} apart. Try a tenth of the learning rates (--lr), or a gradient "
                 "penalty (--objective.r1-gamma 1); go on from an earlier checkpoint",

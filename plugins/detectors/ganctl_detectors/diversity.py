@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ganctl import Progress
 
+from .divergence import DIVERGED
 from .probe import Probe
 
 LOW, HEALTHY = 0.15, 0.3
@@ -36,13 +38,19 @@ class Diversity:
             session.warn(
                 "constant set",
                 "the images of the set look all the same: nothing can be learnt from them; "
-                "look at the set: ganctl inspect",
+                f"look at the set: ganctl inspect {shlex.quote(str(session.plan.data))}",
             )
 
-    def measure(self, progress: Progress) -> dict[str, float]:
+    def measure(self) -> dict[str, float]:
         if self._of_reals < 1e-3:
             return {}
-        ratio = spread(self._probe.fakes()) / self._of_reals
+        return {"diversity": spread(self._probe.fakes()) / self._of_reals}
+
+    def look(self, progress: Progress, figures: dict[str, float]) -> None:
+        """Warn by the figures of a line of the log."""
+        ratio = figures.get("diversity")
+        if ratio is None or DIVERGED in self._session.warned:
+            return
         self._was_healthy |= ratio >= HEALTHY
         self._last.append(ratio)
         low = len(self._last) == IN_A_ROW and max(self._last) < LOW
@@ -56,7 +64,6 @@ class Diversity:
                 "penalty (--objective relativistic, or --objective.r1-gamma 1), lower learning "
                 "rates, or a larger --batch; an earlier checkpoint may be better",
             )
-        return {"diversity": ratio}
 
 
 def spread(images: Tensor) -> float:
