@@ -228,8 +228,13 @@ INTERFACES = {
         "interfaces.py",
         (
             *("Network", "Generator", "StyleGenerator", "Discriminator", "Augmenter"),
-            *("Evaluator", "ImageBatch", "Progress", "Batch", "Players", "Phase"),
+            *("Progress", "Batch", "Players", "Phase"),
         ),
+    ),
+    "Evaluators": (
+        "",
+        "evaluator.py",
+        ("Evaluator", "ImageBatch", "Extractor", "ImageSet"),
     ),
     "Hook events": (
         "A method of a hook that is marked `@hookimpl` and has one of these names is called then, "

@@ -26,9 +26,14 @@ class Gaussian:
     @cached_property
     def root(self) -> Tensor:
         """(D, R) A with A Aᵀ the covariance, R its numerical rank."""
+        smallest = len(self.mean) * torch.finfo(torch.float64).eps  # of what is no rounding
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(self.covariance)
+        pivots = factor.diagonal().square()
+        if not failed and pivots.min() > smallest * pivots.max():
+            return factor  # a tenth of an eigendecomposition's time
         values, vectors = torch.linalg.eigh(self.covariance)
-        rank = int((values > values[-1] * len(values) * torch.finfo(values.dtype).eps).sum())
-        kept = slice(len(values) - rank, None)
+        kept = slice(len(values) - int((values > smallest * values[-1]).sum()), None)
         root: Tensor = vectors[:, kept] * values[kept].sqrt()
         return root
 
@@ -89,7 +94,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     the singular values of Aᵀ B: nothing is squared there, and no zero comes out as √ε.
     """
     apart = (a.mean - b.mean).square().sum()
-    if a.full and not 0 < b.count <= len(b.mean):
+    if a.full and b.full:
         values = torch.linalg.eigvalsh(a.root.T @ b.covariance @ a.root)
         cross = values.clamp(min=0).sqrt().sum()
     else:

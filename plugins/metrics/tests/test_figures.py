@@ -155,6 +155,15 @@ def test_kid_of_equal_sides_is_about_nothing_and_of_far_ones_large() -> None:
     assert not torch.equal(near, kernel_distances(a, b, subsets=50, size=100, seed=1))
 
 
+def test_kid_is_the_same_by_either_way() -> None:
+    """Kernels of all with all, where there are few images; else of each subset."""
+    a, b = torch.randn(2, 900, 8, generator=torch.manual_seed(0))
+    for size, subsets in ((50, 7), (300, 200)):
+        found = kernel_distances(a, b, subsets, size, seed=3)
+        alone = [kernel_distances(a, b, n + 1, size, seed=3)[n] for n in range(3)]
+        assert found[:3].tolist() == pytest.approx(torch.stack(alone).tolist(), rel=1e-11)
+
+
 def test_kid_by_hand() -> None:
     x, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [3.0]])
 
