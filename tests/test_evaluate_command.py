@@ -312,3 +312,28 @@ def test_bad_input_is_a_line(ganctl: CLI, words: tuple[str, ...], expected: str)
     assert expected in done.stderr
     assert len([line for line in done.stderr.splitlines() if "error" in line]) == 1
     assert not (ganctl.folder / "evaluation").exists()
+
+
+@pytest.mark.slow
+def test_a_good_and_a_collapsed_run_on_mnist(ganctl: CLI, shared: Any) -> None:
+    """Every figure prefers the good one; precision beside recall tells what is wrong."""
+    source = ("--source", "mnist", "--source.path", shared("data/mnist"), "--source.split", "test")
+    runs = {"good": ("--kimg", 400), "collapsed": ("--kimg", 150, "--g-lr", 0.002)}
+    for run, options in runs.items():
+        done = ganctl("train", *source, *options, "--run", run)
+        assert done.returncode == 0, done.stderr
+    data = next((ganctl.folder / "datasets").glob("*.zip"))
+    words = ("--data", data, "--extractor", "classifier", "--samples", 2000, "--json")
+    figures = {}
+    for run in runs:
+        done = ganctl("evaluate", run, *words, "--metrics", "fid,kid,is,pr,dc")
+        assert done.returncode == 0, done.stderr
+        figures[run] = json.loads(done.stdout)["figures"]
+    good, collapsed = figures["good"], figures["collapsed"]
+    for lower in ("fd-classifier", "kid-classifier"):
+        assert good[lower] < collapsed[lower]
+    for higher in ("is", "precision", "recall", "density", "coverage"):
+        assert good[f"{higher}-classifier"] > collapsed[f"{higher}-classifier"]
+    assert collapsed["recall-classifier"] < 0.1 * good["recall-classifier"]  # few modes …
+    lost = collapsed["precision-classifier"] / good["precision-classifier"]
+    assert lost > collapsed["recall-classifier"] / good["recall-classifier"]  # … of digits still
