@@ -27,6 +27,7 @@ COMMANDS = [
     "resume",
     "sweep",
     "generate",
+    "evaluate",
     "plot",
     "compare",
     "montage",

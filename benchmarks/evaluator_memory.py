@@ -1,0 +1,74 @@
+"""Peak memory of evaluators over 50,000 images a side, with Inception loaded and used.
+
+    python benchmarks/evaluator_memory.py WEIGHTS [--images 50000] [--out FILE.json]
+
+Extracting 100,000 images takes hours on a CPU; here the network sees one batch, whose features,
+with noise of their own for each row, then come as often as 50,000 images would bring them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from machine import machine
+
+PROGRAM = """
+import sys, resource, torch
+from ganctl import ImageBatch, ImageSpec
+from ganctl.training.plan import choose_evaluators
+weights, images, metrics = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",")
+options = {"weights": weights, "weights_unverified": True}
+evaluators = [
+    c.plugin.build(c.options, ImageSpec(64, 64, 3)) for c in choose_evaluators(metrics, options)
+]
+space = evaluators[0].space
+first = space(torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8))
+for real in (True, False):
+    for start in range(0, images, 32):
+        count = min(32, images - start)
+        batch = ImageBatch(
+            torch.empty(count, 0, dtype=torch.uint8), rows=torch.arange(start, start + count)
+        )
+        features = first[:count] * (1 + 0.1 * torch.randn(count, first.shape[1]))
+        batch._features[space] = features
+        for evaluator in evaluators:
+            evaluator.update(batch, real)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+if metrics == ["fid"]:
+    evaluators[0].compute()
+print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    report = {
+        "work": f"{asked.images:,} rows of 2,048 features a side",
+        "machine": machine(2),
+        "python": platform.python_version(),
+    }
+    for name, metrics in (
+        ("fid", "fid"),
+        ("five", "fid,is,kid,precision-recall,density-coverage"),
+    ):
+        command = [sys.executable, "-c", PROGRAM, asked.weights, asked.images, metrics]
+        out = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
+        held, peak = map(float, out.stdout.split()[-2:])
+        report[f"{name}_peak_memory_mb"] = round(peak if metrics == "fid" else held)
+    text = json.dumps(report, indent=2)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
