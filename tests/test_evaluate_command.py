@@ -263,6 +263,9 @@ def test_while_training(ganctl: CLI, tiny: tuple[str, ...]) -> None:
     best = json.loads((ganctl.folder / "run" / "best.json").read_text())
     assert (best["metric"], best["better"]) == ("precision-random-conv", "higher")
     assert done.stderr.count("are under 2,048") == 1
+    about = json.loads((ganctl.folder / "run" / "evaluators.json").read_text())
+    assert (about["reals"], about["samples"], about["seed"]) == (1797, 100, 0)
+    assert about["evaluators"]["fid"] == {"extractor": "random-conv"}
 
 
 def test_weights_that_are_not_there_are_found_out_before_a_run_begins(

@@ -136,7 +136,7 @@ class Report:
         """A panel per figure: over the images shown with the spread of the seeds, or by seed."""
         from matplotlib.figure import Figure
 
-        names = list(self.rows[0].figures)
+        names = [name for name in self.rows[0].figures if "-deviation" not in name]
         across = min(3, len(names))
         down = math.ceil(len(names) / across)
         figure = Figure(figsize=(4 * across, 2.8 * down), layout="constrained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import sys
@@ -22,6 +23,7 @@ from ..data.picture_set import PictureSet
 from ..data.statistics import read_account
 from ..errors import GanctlError, Interrupted, UserError
 from ..evaluation import Generated, Measurement, default_samples, open_evaluators
+from ..files import write_atomically
 from ..hooks import Hooks
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
@@ -125,6 +127,7 @@ class Session:
         self.run, settings, batch = run, self.plan.settings, self.loader.batch
         self.warned = {str(record.get("about")) for record in read_log(run.folder, WARNINGS)}
         if self.plan.evaluators:
+            self._note_evaluators()
             way = self.plan.evaluators[0].plugin.better
             self._best = find_best(run.folder, read_log(run.folder, METRICS), way)
             if self._best is not None:
@@ -235,6 +238,16 @@ class Session:
         record = {"images": progress.images, "step": progress.step, "about": about}
         self.run.log({**record, "warning": message}, WARNINGS)
         print(f"ganctl: warning: at {progress.kimg:,.1f} kimg: {message}", file=sys.stderr)
+
+    def _note_evaluators(self) -> None:
+        """What the figures of metrics.jsonl must be quoted with, in evaluators.json."""
+        assert self._measurement is not None
+        assert self.plan.evaluation is not None
+        samples = self.plan.evaluation.samples or default_samples(len(self._dataset))
+        about = {name: e.about() for name, (_, e) in self._measurement.evaluators.items()}
+        facts = {"reals": len(self._dataset), "samples": samples, "seed": self.plan.settings.seed}
+        text = json.dumps({**facts, "evaluators": about}, indent=2) + "\n"
+        write_atomically(self.run.folder / "evaluators.json", text.encode())
 
     def _open_measurement(self) -> Measurement | None:
         if not self.plan.evaluators:
