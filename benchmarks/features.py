@@ -49,7 +49,7 @@ pictures = PictureSet(Dataset(sys.argv[1]), torch.device("cpu"), any_size=True)
 start = time.process_time()
 with torch.inference_mode():
     for batch in pictures.batches(torch.arange(int(sys.argv[2]))):
-        for part in batch.images.split(16):
+        for part in batch.images.split(8):
             network(for_inception(part, "pytorch-fid"))
 print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 """

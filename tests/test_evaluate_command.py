@@ -1,9 +1,11 @@
 """`ganctl evaluate`: figures of models, folders and zips against a set."""
 
 import json
+import os
 import shutil
 import signal
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,13 @@ def test_folders_of_mixed_sizes_and_subfolders(ganctl: CLI) -> None:
     assert itself["figures"]["fd-random-conv"] == pytest.approx(0, abs=1e-4)
     assert itself["figures"]["authenticity-random-conv"] == 0  # every one is a copy
     assert itself["figures"]["precision-random-conv"] == 1
+    some = evaluate(ganctl, "a", "--data", "b", *RANDOM, "--metrics", "nn", "--samples", 20)
+    assert some["pictures"] == ["evaluation/nearest-neighbours.png"]
+    pictures(ganctl.folder / "larger", 4, side=32)
+    for words in (("larger", "--data", "b"), ("b", "--data", "larger")):
+        done = ganctl.here("evaluate", *words, "--metrics", "swd")
+        assert done.returncode == 2
+        assert "images of one size and kind, not" in done.stderr
     refused = ganctl.here("evaluate", "a", "--data", "b", "--metrics", "swd")
     assert refused.returncode == 2
     assert "holds pictures of" in refused.stderr
@@ -97,7 +106,7 @@ def test_statistics_stand_for_the_set(ganctl: CLI) -> None:
     pictures(ganctl.folder / "b", 40, seed=1)
     whole = evaluate(ganctl, "a", "--data", "b", *RANDOM, "--save-statistics", "b.npz")
     with np.load(ganctl.folder / "b.npz") as arrays:
-        assert sorted(arrays.files) == ["mu", "sigma"]  # as pytorch-fid and TTUR have them
+        assert {"mu", "sigma"} < set(arrays.files)  # as pytorch-fid and TTUR have them
         assert arrays["sigma"].shape == (512, 512)
         assert arrays["sigma"].dtype == np.float64
     known = evaluate(ganctl, "a", "--data", "b.npz", *RANDOM)
@@ -107,6 +116,16 @@ def test_statistics_stand_for_the_set(ganctl: CLI) -> None:
         assert done.returncode == 2
         assert expected in done.stderr
         assert "b.npz" in done.stderr
+    with np.load(ganctl.folder / "b.npz") as arrays:
+        parts = dict(arrays)
+    np.savez(ganctl.folder / "foreign.npz", mu=parts["mu"], sigma=parts["sigma"])
+    foreign = evaluate(ganctl, "a", "--data", "foreign.npz", *RANDOM)
+    assert foreign["figures"] == known["figures"]
+    assert any("do not say which extractor" in text for text in foreign["warnings"])
+    np.savez(ganctl.folder / "other.npz", **{**parts, "space": np.array("another")})
+    done = ganctl.here("evaluate", "a", "--data", "other.npz", *RANDOM)
+    assert done.returncode == 2
+    assert "it is of the features another" in done.stderr
 
 
 def test_statistics_that_are_none_are_refused(ganctl: CLI) -> None:
@@ -117,13 +136,25 @@ def test_statistics_that_are_none_are_refused(ganctl: CLI) -> None:
     np.savez(ganctl.folder / "nan.npz", mu=np.full(3, np.nan), sigma=np.eye(3))
     np.savez(ganctl.folder / "text.npz", mu=np.array(["x"]), sigma=np.array([["y"]]))
     np.savez(ganctl.folder / "pickle.npz", mu=np.array([object()], dtype=object), sigma=np.eye(1))
+    np.savez(ganctl.folder / "minus.npz", mu=np.zeros(3), sigma=-np.eye(3))
+    np.savez(ganctl.folder / "askew.npz", mu=np.zeros(2), sigma=np.array([[1, 0.5], [0, 1]]))
+    np.savez_compressed(ganctl.folder / "cut.npz", mu=np.zeros(999), sigma=np.eye(999))
+    data = bytearray((ganctl.folder / "cut.npz").read_bytes())
+    data[300:400] = bytes(100)
+    (ganctl.folder / "cut.npz").write_bytes(data)
+    with zipfile.ZipFile(ganctl.folder / "bytes.npz", "w") as archive:
+        archive.writestr("mu", "no array")
     (ganctl.folder / "junk.npz").write_bytes(b"junk")
     for name, expected in {
         "other": "should hold mu and sigma",
         "odd": "do not belong together",
         "small": "of 3 features",
         "nan": "not finite",
-        "text": "should be numbers",
+        "text": "should be real numbers",
+        "minus": "no covariance",
+        "askew": "no covariance",
+        "cut": "not a file of statistics",
+        "bytes": "not a file of statistics",
         "pickle": "not a file of statistics",
         "junk": "not a file of statistics",
         "absent": "no such file",
@@ -150,6 +181,12 @@ def test_classes_one_by_one(ganctl: CLI, conditional: Path) -> None:
     data = next((conditional.parent / "datasets").glob("*.zip"))
     found = evaluate(ganctl, conditional, "--data", data, *RANDOM, "--per-class")
     assert {f"fd-random-conv/{n}" for n in range(10)} < found["figures"].keys()
+    itself = evaluate(ganctl, data, "--data", data, *RANDOM, "--per-class")["figures"]
+    assert max(map(abs, itself.values())) < 1e-3  # every class with itself, and no other
+    few = ("--samples", 20, "--seeds", "0-2", "--per-class")
+    some = evaluate(ganctl, conditional, "--data", data, *RANDOM, *few)
+    assert None in some["figures"].values()  # of a class there was but one image
+    assert any("fewer than two images of the class" in text for text in some["warnings"])
     done = ganctl.here(
         *("evaluate", conditional, "--data", pictures(ganctl.folder / "a", 5), "--per-class"),
         *RANDOM,
@@ -172,7 +209,11 @@ def test_features_of_a_set_are_extracted_once(ganctl: CLI, monkeypatch: pytest.M
     assert evaluate(ganctl, "a", "--data", "b", *RANDOM)["figures"] != first["figures"]
     files[1].write_bytes(files[1].read_bytes()[:-100])
     assert evaluate(ganctl, "a", "--data", "b", *RANDOM) == first  # damaged: made anew
-    Image.new("RGB", (16, 16)).save(ganctl.folder / "b" / "9999.png")
+    times = [(p, p.stat().st_mtime_ns) for p in sorted((ganctl.folder / "b").iterdir())]
+    shutil.rmtree(ganctl.folder / "b")  # other pictures, of the same names and times
+    pictures(ganctl.folder / "b", 1100, seed=2)
+    for path, at in times:
+        os.utime(path, ns=(at, at))
     assert evaluate(ganctl, "a", "--data", "b", *RANDOM)["figures"] != first["figures"]
     assert len(list(cache.rglob("*.npy"))) == 4
 
@@ -189,10 +230,31 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(
     assert done.stderr.count("features are not kept: cannot write") == 1
 
 
+def test_pictures_that_cannot_be_written_do_not_cost_the_figures(ganctl: CLI) -> None:
+    pictures(ganctl.folder / "a", 5)
+    pictures(ganctl.folder / "b", 5, seed=1)
+    (ganctl.folder / "out").write_text("a file")
+    found = evaluate(ganctl, "a", "--data", "b", *RANDOM, "--metrics", "fid,nn", "--out", "out")
+    assert found["figures"]["fd-random-conv"] > 0
+    assert any("no pictures: cannot write" in text for text in found["warnings"])
+
+
+def test_transparent_pictures_are_the_same_prepared_or_not(ganctl: CLI) -> None:
+    draw = np.random.RandomState(0)
+    (ganctl.folder / "a").mkdir()
+    for number in range(12):
+        pixels = draw.randint(0, 256, (16, 16, 4), dtype=np.uint8)
+        Image.fromarray(pixels).save(ganctl.folder / "a" / f"{number}.png")
+    how = ("--resolution", 16, "--channels", "rgba")
+    assert ganctl.here("prepare", "a", "--out", "a.zip", *how).returncode == 0
+    found = evaluate(ganctl, "a.zip", "--data", "a", *RANDOM)
+    assert found["figures"]["fd-random-conv"] == pytest.approx(0, abs=1e-4)
+
+
 @pytest.mark.slow
 def test_killed_and_done_again(ganctl: CLI) -> None:
     pictures(ganctl.folder / "a", 5)
-    pictures(ganctl.folder / "b", 3000, seed=1)
+    pictures(ganctl.folder / "b", 4200, seed=1, side=96)
     cache = ganctl.folder / "cache"
     ganctl.env["XDG_CACHE_HOME"] = str(cache)
     process = ganctl.start("evaluate", "a", "--data", "b", *RANDOM, "--save-statistics", "b.npz")
@@ -292,6 +354,7 @@ def test_weights_that_are_not_there_are_found_out_before_a_run_begins(
         (("a", "--data", "b", "--samples", "99"), "a holds 4"),
         (("a", "--data", "b", "--samples", "1"), "greater than or equal to 2"),
         (("a", "--data", "b", "--seeds", "x"), "'x' is not a number"),
+        (("a", "--data", "b", "--seeds", "0-1"), "seeds make no difference"),
         (("a", "--data", "b", "--patches", "3"), "No such option: --patches"),
         (("a", "--data", "b", *RANDOM, "--save-statistics", "x.txt"), "the file is a .npz"),
         (("a", "--data", "b", "--weights", "absent"), "--weights: absent: no such file"),

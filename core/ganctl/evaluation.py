@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from . import random
-from .data.picture_set import BATCH, PictureSet
+from .data.picture_set import PictureSet
 from .errors import UserError
 from .evaluator import Evaluator, ImageBatch
 from .hooks import as_figures
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .spec import ImageSpec
     from .training.plan import Choice
 
+BATCH = 32
+"""Images that are generated at a time."""
 MOST = 10_000
 """Images that are generated for an evaluation when nobody says how many."""
 
@@ -42,7 +45,8 @@ def open_evaluators(
     evaluators = {}
     for choice in choices:
         with choice.entry.guard():
-            evaluators[choice.entry.name] = choice.entry, choice.plugin.build(choice.options, spec)
+            evaluator = choice.plugin.build(choice.options, spec)
+            evaluators[choice.entry.reference] = choice.entry, evaluator
     return evaluators
 
 
@@ -91,7 +95,7 @@ class Generated:
         if labels is None:
             return None
         device = next(self.generator.parameters()).device
-        return torch.eye(self._classes)[labels].to(device)
+        return one_hot(labels, self._classes).float().to(device)
 
 
 class Measurement:
@@ -159,6 +163,8 @@ class Measurement:
                 figures |= found
                 self.notes += [note for note in evaluator.notes() if note not in self.notes]
                 self.pictures |= evaluator.pictures()
+        for entry, evaluator in self.evaluators.values():
+            with entry.guard():
                 evaluator.forget_fakes()
         return figures
 

@@ -55,6 +55,10 @@ class ImageBatch:
         """(N, C, H, W) uint8. Raises `UserError` where pictures are not of one size."""
         return self._images
 
+    def image(self, index: int) -> Tensor:
+        """One of them, (C, H, W) uint8, whatever the sizes of the others."""
+        return self.images[index]
+
     def features(self, extractor: Callable[[Tensor], Tensor]) -> Tensor:
         """`extractor(images)`, remembered: several evaluators cost one pass.
 

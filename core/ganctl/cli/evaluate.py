@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UserError
+from ..errors import GanctlError, UserError
 from ..options import describe
 from ..training.plan import Choice, choose_evaluators
 from .console import progress, say
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .evaluation_report import Report
 
 DEFAULT_METRICS = "fid"
+OWN = frozenset(
+    ("subject", "data", "metrics", "samples", "seeds", "which", "out", "device", "as_json", "json")
+)
+"""Names of the command's own options, which evaluators' cannot have."""
 
 
 def run(argv: list[str]) -> int:
@@ -79,7 +83,10 @@ def run(argv: list[str]) -> int:
         report = measure(
             choices, subject, data, samples, parse_seeds(seeds), which, device, statistics_file
         )
-        report.save(Path(out))
+        try:
+            report.save(Path(out))
+        except GanctlError as error:  # the figures may have taken hours
+            report.notes.append(f"no pictures: {error}")
         for note in report.notes:
             say(f"ganctl: warning: {note}")
         print(json.dumps(report.document(), indent=2) if as_json else report.text())
@@ -100,6 +107,11 @@ def groups(names: Sequence[str]) -> list[Group]:
     fields: dict[str, Any] = {}
     for choice in choose_evaluators(names, {}):
         for info in describe(choice.plugin.options_class):
+            if info.name in OWN:
+                raise UserError(
+                    f"{choice.entry.label}: its option {info.name!r} is an option of `ganctl "
+                    "evaluate` itself: use --evaluate while training"
+                )
             fields.setdefault(info.name, (info.name, Annotated[info.type, info.opt], info.default))
     merged = dataclasses.make_dataclass("EvaluatorOptions", fields.values(), frozen=True)
     return [Group("", merged, f"Options of {', '.join(names)}")]
@@ -123,9 +135,13 @@ def measure(
 
     with memory_errors():
         place = pick_device(device)
+        if statistics_file is not None and Path(statistics_file).suffix != ".npz":
+            raise UserError(f"--save-statistics {statistics_file}: the file is a .npz")
         reference = Reference.open(data, choices, place)
         subjects = find_subjects(subject, which, reference, samples, place)
         subjects.check(choices)
+        if not subjects.generators and subjects.whole and len(seeds) > 1:
+            raise UserError("seeds: all pictures are taken, so that seeds make no difference")
         evaluators = open_evaluators(choices, reference.spec or subjects.spec)
         measurement = Measurement(evaluators, reference.pictures)
         reference.hand_to(evaluators)
@@ -158,8 +174,6 @@ def save_statistics(file: Path, measurement: Measurement) -> None:
 
     from ..files import write_atomically
 
-    if file.suffix != ".npz":
-        raise UserError(f"--save-statistics {file}: the file is a .npz")
     why = ""
     for entry, evaluator in measurement.evaluators.values():
         try:

@@ -27,11 +27,11 @@ class Row:
     figures: dict[str, list[float]] = field(default_factory=dict)
 
     def means(self) -> dict[str, float]:
-        return {name: statistics.fmean(values) for name, values in self.figures.items()}
+        return {name: _mean(values) for name, values in self.figures.items()}
 
     def deviations(self) -> dict[str, float]:
         """With N − 1; none of a single seed."""
-        return {n: statistics.stdev(v) for n, v in self.figures.items() if len(v) > 1}
+        return {n: _deviation(v) for n, v in self.figures.items() if len(v) > 1}
 
 
 @dataclass
@@ -153,13 +153,21 @@ class Report:
             else:
                 values = self.rows[0].figures[name]
                 axis.plot(values, "o")
-                axis.axhline(statistics.fmean(values), color="gray", linewidth=1)
+                axis.axhline(self.rows[0].means()[name], color="gray", linewidth=1)
                 axis.set_xticks(range(len(values)), [str(seed) for seed in self.seeds])
                 axis.set_xlabel("seed")
             axis.set_title(name, fontsize="medium", parse_math=False)
             axis.grid(alpha=0.3)
         figure.suptitle(f"{self.subject}, {self.samples:,} images", parse_math=False)
         return to_png(figure)
+
+
+def _mean(values: list[float]) -> float:
+    return statistics.fmean(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def _document(row: Row) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Reference:
 
     @property
     def spec(self) -> ImageSpec | None:
-        return None if self.pictures is None else self.pictures.dataset.spec
+        return None if self.pictures is None else self.pictures.spec
 
     @property
     def filter(self) -> str | None:
@@ -133,6 +133,9 @@ class Subjects:
     spec: ImageSpec
     generators: bool
     filter: str | None
+    classes: tuple[int, tuple[str, ...]] = (0, ())
+    whole: bool = False
+    """All pictures there are."""
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects)
@@ -150,12 +153,20 @@ class Subjects:
                 )
 
     def notes(self, reference: Reference) -> list[str]:
-        if None in (self.filter, reference.filter) or self.filter == reference.filter:
-            return []
-        return [
-            f"the set was prepared with the filter {reference.filter}, what is evaluated with "
-            f"{self.filter}: resizing changes figures by percents"
-        ]
+        notes = []
+        if None not in (self.filter, reference.filter) and self.filter != reference.filter:
+            notes.append(
+                f"the set was prepared with the filter {reference.filter}, what is evaluated with "
+                f"{self.filter}: resizing changes figures by percents"
+            )
+        theirs = reference.spec
+        if self.classes[0] and theirs is not None and names_of(theirs) != self.classes:
+            notes.append(
+                f"the set's {theirs.classes} classes are not the {self.classes[0]} of what is "
+                "evaluated: all are generated equally often, and figures by class compare "
+                "different classes"
+            )
+        return notes
 
 
 def find_subjects(
@@ -174,7 +185,15 @@ def find_subjects(
             raise UserError(f"samples: {samples:,} are asked for, and {path} holds {count:,}")
         one = Pictures(text, pictures, samples or count)
         dataset = pictures.dataset
-        return Subjects([one], one.samples, dataset.spec, False, dataset.preparation.get("filter"))
+        return Subjects(
+            [one],
+            one.samples,
+            pictures.spec,
+            False,
+            dataset.preparation.get("filter"),
+            names_of(dataset.spec),
+            whole=one.samples == count,
+        )
     files = checkpoint_files(path, which)
     first = load(files[-1], device)
     count = samples or default_samples(len(reference) or None)
@@ -184,7 +203,11 @@ def find_subjects(
         label = file.parent.name if which == "all" else text
         subjects.append(Checkpoint(label, kimg, file, count, reference, device))
     about = first.header["training"].get("filter")
-    return Subjects(subjects, count, first.spec, True, about)
+    return Subjects(subjects, count, first.spec, True, about, names_of(first.spec))
+
+
+def names_of(spec: ImageSpec) -> tuple[int, tuple[str, ...]]:
+    return spec.classes, spec.class_names
 
 
 def is_model(path: Path) -> bool:
@@ -210,7 +233,7 @@ def checkpoint_files(path: Path, which: str) -> list[Path]:
 
 def generated(model: Model, samples: int, seed: int, reference: Reference) -> Generated:
     """Labels are as frequent as in the set, where it has the model's classes."""
-    same = reference.pictures is not None and reference.pictures.classes == model.spec.classes
+    same = reference.spec is not None and names_of(reference.spec) == names_of(model.spec)
     labels = reference.pictures.labels if reference.pictures is not None and same else None
     return Generated(model.generator, samples, seed, classes=model.spec.classes, labels=labels)
 
@@ -230,6 +253,11 @@ def read_statistics(file: Path) -> dict[str, np.ndarray[Any, Any]]:
             if sum(info.file_size for info in archive.infolist()) > MOST_BYTES:
                 raise UserError(f"{file}: holds more than {MOST_BYTES >> 30} GB")
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError):
-        raise UserError(f"{file}: not a file of statistics (.npz), or damaged") from None
+            found = {name: arrays[name] for name in arrays.files}
+    except UserError:
+        raise
+    except Exception:  # zipfile, zlib and NumPy raise some ten kinds
+        found = {}
+    if not found or not all(isinstance(array, np.ndarray) for array in found.values()):
+        raise UserError(f"{file}: not a file of statistics (.npz), or damaged")
+    return found

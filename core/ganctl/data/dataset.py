@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import GanctlError, UserError
 from ..spec import ImageSpec
-from .pixels import FORMATS, MAX_FILE, Pixels, Unreadable, decode
+from .pixels import FORMATS, MAX_FILE, Pixels, Unreadable, as_stored, decode
 from .preparation import encode_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -68,8 +68,15 @@ class Dataset:
         return self.decode(index, self.encoded(index))
 
     def read_any(self, index: int) -> Pixels:
-        """Image `index` in its own size, as RGB: uint8 (3, H, W). Raises `UserError`."""
-        pixels = self._decode(self.names[index], self.encoded(index), 3)
+        """Image `index` in its own size, uint8 (3, H, W), as `Image.convert("RGB")` has it.
+
+        That is what other tools evaluate: without alpha, not turned upright, colours as they
+        are stored. Raises `UserError`.
+        """
+        try:
+            pixels = as_stored(self.encoded(index))
+        except Unreadable as error:
+            raise UserError(f"{self.path}: cannot read {self.names[index]}: {error}") from None
         return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def encoded(self, index: int) -> bytes:
@@ -114,10 +121,21 @@ class Dataset:
         if self._zip is not None:
             facts = sorted((i.filename, i.CRC, i.file_size) for i in self._zip.infolist())
         else:
-            files = [self.path / name for name in (*self.names, _LIST)]
-            stats = [(file.name, file.stat()) for file in files if file.exists()]
+            files = [(name, self.path / name) for name in (*self.names, _LIST)]
+            stats = [(name, file.stat()) for name, file in files if file.exists()]
             facts = [(name, stat.st_mtime_ns, stat.st_size) for name, stat in stats]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def content(self) -> str:
+        """Changes with any byte of the pictures, their names or labels; folders are read."""
+        if self._zip is not None:
+            return self.fingerprint()
+        total = hashlib.sha256()
+        for name in (*self.names, _LIST):
+            data = self.other_file(name) if name == _LIST else self._bytes(name)
+            total.update(json.dumps([name, None if data is None else len(data)]).encode())
+            total.update(data or b"")
+        return total.hexdigest()
 
     def _list_images(self) -> list[str]:
         if self._zip is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from .dataset import Dataset
 from .feature_cache import FeatureCache, folder_for_set
 from .parallel import in_threads
 
-BATCH = 32
+BATCH = 16
 """Pictures at a time."""
+PIXELS = 1 << 22
+"""At most so many, or one picture, go through an extractor at a time: photographs are large."""
 
 
 class PictureSet:
@@ -35,7 +38,8 @@ class PictureSet:
         """
         self.dataset, self.device, self._any_size = dataset, device, any_size
         self.labels, self.classes = dataset.labels, dataset.spec.classes
-        self.fingerprint = dataset.fingerprint() + ("/any" if any_size else "")
+        self.spec = replace(dataset.spec, channels=3) if any_size else dataset.spec
+        self.fingerprint = dataset.content() + ("/any" if any_size else "")
         self.folder = folder_for_set(self.fingerprint)
         about = str(dataset.path.resolve())
         self._cache = FeatureCache(self.folder, about, len(dataset)) if keep_features else None
@@ -85,6 +89,9 @@ class SetBatch(ImageBatch):
     def images(self) -> Tensor:
         return self._set.stack(self._pictures())
 
+    def image(self, index: int) -> Tensor:
+        return self._pictures()[index]
+
     def _pictures(self) -> list[Tensor]:
         if self._read is None:
             self._read = self._set.read(self.rows)
@@ -106,9 +113,11 @@ class SetBatch(ImageBatch):
         sizes: dict[torch.Size, list[int]] = {}
         for index, picture in enumerate(pictures):
             sizes.setdefault(picture.shape, []).append(index)
-        parts = [
-            extractor(self._set.stack([pictures[index] for index in where]))
-            for where in sizes.values()
-        ]
+        parts = []
+        for (_, height, width), where in sizes.items():
+            step = max(1, PIXELS // (height * width))
+            for start in range(0, len(where), step):
+                some = [pictures[index] for index in where[start : start + step]]
+                parts.append(extractor(self._set.stack(some)))
         order = np.argsort([index for where in sizes.values() for index in where])
         return torch.cat(parts)[torch.from_numpy(order)]

@@ -52,6 +52,16 @@ def decode(data: bytes | Pixels, channels: int) -> Pixels:
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 
+def as_stored(data: bytes) -> Pixels:
+    """(H, W, 3) uint8 as Pillow's `convert("RGB")` makes it, and nothing more of `make_right`.
+
+    Raises `Unreadable`.
+    """
+    image = open_picture(data)
+    with _unreadable():
+        return np.asarray(image.convert("RGB"))
+
+
 def open_picture(data: bytes | Pixels, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture with its size known and nothing decoded. Raises `Unreadable`."""
     from PIL import Image

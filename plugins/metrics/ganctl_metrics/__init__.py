@@ -43,7 +43,7 @@ class FIDOptions(FeatureOptions):
 
 @dataclass(frozen=True)
 class DINOv2Options:
-    weights: Annotated[
+    dinov2: Annotated[
         str | None, Opt("The weights file of ViT-L/14; else $GANCTL_DINOV2 or torch hub's cache.")
     ] = None
 
@@ -57,7 +57,7 @@ class ISOptions(FeatureOptions):
 class KIDOptions(FeatureOptions):
     subsets: Annotated[int, Opt("Pairs of subsets that are compared.", ge=1)] = 100
     subset_size: Annotated[int, Opt("Images in a subset, if there are so many.", ge=2)] = 1000
-    seed: Annotated[int, Opt("Of the draw of the subsets.", ge=0, le=2**32 - 1)] = 0
+    subset_seed: Annotated[int, Opt("Of the draw of the subsets.", ge=0, le=2**32 - 1)] = 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class FrechetDINOv2Distance(Evaluation[DINOv2Options], api=1):
     def build(self, options: DINOv2Options, spec: ImageSpec) -> Evaluator:
         from .fid import FID
 
-        return FID(FIDOptions(extractor="dinov2", weights=options.weights), spec)
+        return FID(FIDOptions(extractor="dinov2", weights=options.dinov2), spec)
 
 
 class InceptionScore(Evaluation[ISOptions], api=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -174,8 +175,8 @@ def _parts(rows: Tensor) -> tuple[Tensor, ...]:
     return rows.split(4 * BATCH)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def save(classifier: Classifier, path: Path) -> None:
-    """Write it as one safetensors file, whole or not at all. Raises `GanctlError`."""
+def to_file(classifier: Classifier) -> bytes:
+    """A safetensors file; of equal weights the same bytes."""
     header = {
         "format": FORMAT,
         **asdict(classifier.shape),
@@ -183,16 +184,22 @@ def save(classifier: Classifier, path: Path) -> None:
         "accuracy": classifier.accuracy,
     }
     tensors = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
+    return to_bytes(tensors, {_KEY: json.dumps(header, sort_keys=True)})
+
+
+def save(classifier: Classifier, path: Path) -> None:
+    """Write it as one safetensors file, whole or not at all. Raises `GanctlError`."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(to_bytes(tensors, {_KEY: json.dumps(header, sort_keys=True)}))
+            file.write(to_file(classifier))
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise GanctlError(f"cannot write {path}: {error.strerror or error}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,30 +12,34 @@ from torch import Tensor
 from ganctl import ImageBatch, ImageSpec, UserError
 
 from . import FIDOptions
-from .feature_evaluator import FeatureEvaluator
-from .frechet import Gaussian, Moments, frechet_distance, gaussian_of
-
-FEW = 2048
-"""Images under which an estimate says little: the covariance of 2,048 features is singular."""
+from .feature_evaluator import FeatureEvaluator, few
+from .frechet import Gaussian, Moments, frechet_distance, frechet_of_few, gaussian_of
 
 
 class FID(FeatureEvaluator):
     """fid; in other spaces, or with other weights, under other names."""
 
     def __init__(self, options: FIDOptions, spec: ImageSpec) -> None:
-        super().__init__(options)
-        self._distance = frechet_distance
         if options.engine == "pytorch-fid":
             from .library import LibrarySpace, library_distance
 
             self.space, self._distance = LibrarySpace(options), library_distance
+        else:
+            super().__init__(options)
+            self._distance = frechet_distance
         self._moments = {True: Moments(), False: Moments()}
         self._reals: Gaussian | None = None
         self._classes = ByClass(spec) if options.per_class else None
         self._notes: list[str] = []
+        self._about_reference: list[str] = []
 
     def update(self, batch: ImageBatch, real: bool) -> None:
         features = batch.features(self.space)
+        if self._reals is not None and features.shape[1] != len(self._reals.mean):
+            raise UserError(
+                f"{self.space.fid}: the statistics are of {len(self._reals.mean):,} features and "
+                f"this extractor gives {features.shape[1]:,}"
+            )
         self._moments[real].add(features)
         if self._classes is not None:
             self._classes.update(features, batch.labels, real)
@@ -43,20 +48,8 @@ class FID(FeatureEvaluator):
         reals, fakes = self._reference(), self._moments[False]
         if fakes.count < 2:
             raise UserError(f"{self.space.fid}: needs two images at least")
-        self._notes = []
-        fewest = min(count for count in (fakes.count, reals.count) if count)
-        if fewest < FEW:
-            self._notes.append(
-                f"{self.space.fid}: {fewest:,} images are under {FEW:,}: the figure is biased "
-                "upwards, and compares only with others of as many"
-            )
-        gaussian = fakes.gaussian()
-        if (width := len(gaussian.mean)) != len(reals.mean):
-            raise UserError(
-                f"{self.space.fid}: the statistics are of {len(reals.mean):,} features and this "
-                f"extractor gives {width:,}"
-            )
-        figures = {self.space.fid: self._distance(reals, gaussian)}
+        self._notes = [*self._about_reference, *few(fakes.count, reals.count)]
+        figures = {self.space.fid: self._distance(reals, fakes.gaussian())}
         if self._classes is not None:
             by_class, notes = self._classes.compute(self.space.fid)
             figures |= by_class
@@ -72,9 +65,14 @@ class FID(FeatureEvaluator):
             self._classes.forget_fakes()
 
     def reference(self) -> dict[str, np.ndarray[Any, Any]]:
-        """`mu` and `sigma`, as pytorch-fid and TTUR keep them."""
+        """`mu` and `sigma`, as pytorch-fid and TTUR keep them, and of which space they are."""
         gaussian = self._reference()
-        return {"mu": gaussian.mean.numpy(), "sigma": gaussian.covariance.numpy()}
+        return {
+            "mu": gaussian.mean.numpy(),
+            "sigma": gaussian.covariance.numpy(),
+            "space": np.array(self.space.key),
+            "images": np.array(gaussian.count),
+        }
 
     def adopt(self, reference: dict[str, np.ndarray[Any, Any]]) -> None:
         if self._classes is not None:
@@ -82,15 +80,23 @@ class FID(FeatureEvaluator):
         mean, covariance = reference.get("mu"), reference.get("sigma")
         if mean is None or covariance is None:
             raise UserError("should hold mu and sigma, as pytorch-fid and TTUR write them")
-        try:
-            mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
-        except ValueError:
-            raise UserError("mu and sigma should be numbers") from None
+        if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
+            raise UserError("mu and sigma should be real numbers")
+        mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise UserError(f"mu {mean.shape} and sigma {covariance.shape} do not belong together")
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise UserError("mu or sigma is not finite")
-        self._reals = Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance))
+        values = np.linalg.eigvalsh(covariance)
+        if not np.allclose(covariance, covariance.T, rtol=1e-6) or values[0] < -1e-6 * values[-1]:
+            raise UserError("sigma is no covariance: it should be symmetric and not negative")
+        space, count = reference.get("space"), reference.get("images")
+        if space is None:
+            self._about_reference = ["the statistics do not say which extractor they are of"]
+        elif str(space) != self.space.key:
+            raise UserError(f"it is of the features {space}, and these are {self.space.key}")
+        known = int(count) if count is not None and count.dtype.kind in "iu" else 0
+        self._reals = Gaussian(torch.from_numpy(mean), torch.from_numpy(covariance), known)
 
     def _reference(self) -> Gaussian:
         if self._reals is None:
@@ -129,8 +135,11 @@ class ByClass:
             rows = [features[labels == number] for features, labels in sides]
             if min(map(len, rows)) < 2:
                 empty.append(name)
-                continue
-            figures[f"{figure}/{name}"] = frechet_distance(*map(gaussian_of, rows))
+                figures[f"{figure}/{name}"] = math.nan
+            elif max(map(len, rows)) <= rows[0].shape[1]:
+                figures[f"{figure}/{name}"] = frechet_of_few(*rows)
+            else:
+                figures[f"{figure}/{name}"] = frechet_distance(*map(gaussian_of, rows))
         if empty:
             return figures, [f"{figure}: fewer than two images of the class {', '.join(empty)}"]
         return figures, []

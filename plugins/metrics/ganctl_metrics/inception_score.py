@@ -8,32 +8,28 @@ from torch import Tensor
 from ganctl import ImageBatch, UserError
 
 from . import ISOptions
-from .feature_evaluator import FeatureEvaluator
-from .rows import Rows
+from .feature_evaluator import BankEvaluator
 
 
-class InceptionScore(FeatureEvaluator):
+class InceptionScore(BankEvaluator):
     """is and is-deviation: mean and deviation over parts of the images, in their own order."""
 
     def __init__(self, options: ISOptions) -> None:
         super().__init__(options)
         self._splits = options.splits
-        self._features = Rows()
 
     def update(self, batch: ImageBatch, real: bool) -> None:
-        if not real:
-            self._features.add(batch.features(self.space), batch.rows)
+        if not real:  # it knows no set
+            super().update(batch, real)
 
     def compute(self) -> dict[str, float]:
-        if len(self._features) < self._splits:
-            raise UserError(f"is: {len(self._features)} images make no {self._splits} parts")
-        rows = self._features.in_order().split(1024)  # type: ignore[no-untyped-call]
+        fakes = self.bank.fakes
+        if len(fakes) < self._splits:
+            raise UserError(f"is: {len(fakes)} images make no {self._splits} parts")
+        rows = fakes.in_order().split(1024)  # type: ignore[no-untyped-call]
         probabilities = torch.cat([self.space.probabilities(part) for part in rows])
         mean, deviation = inception_score(probabilities, self._splits)
         return {self.space.named("is"): mean, self.space.named("is-deviation"): deviation}
-
-    def forget_fakes(self) -> None:
-        self._features.clear()
 
 
 def inception_score(probabilities: Tensor, splits: int) -> tuple[float, float]:

@@ -6,42 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganctl import ImageBatch, ImageSet, UserError
+from ganctl import UserError
 
 from . import KIDOptions
-from .feature_evaluator import FeatureEvaluator
-from .rows import RealRows, Rows, rows_of_set, tiles
+from .feature_evaluator import BankEvaluator
+from .rows import tiles
 
 
-class KernelDistance(FeatureEvaluator):
+class KernelDistance(BankEvaluator):
     """kid, and its deviation over the subsets."""
 
     def __init__(self, options: KIDOptions) -> None:
         super().__init__(options)
         self._options = options
-        self._reals, self._fakes = RealRows(), Rows()
-
-    def fit(self, reals: ImageSet) -> None:
-        super().fit(reals)
-        self._reals = rows_of_set(self.space.key, reals.fingerprint)
-
-    def update(self, batch: ImageBatch, real: bool) -> None:
-        (self._reals if real else self._fakes).add(batch.features(self.space), batch.rows)
 
     def compute(self) -> dict[str, float]:
-        reals, fakes = self._reals.in_order(), self._fakes.in_order()
+        reals, fakes = self.bank.reals.in_order(), self.bank.fakes.in_order()
         if min(len(reals), len(fakes)) < 2:
             raise UserError("kid: needs two images of each side at least")
+        options = self._options
         values = kernel_distances(
-            reals, fakes, self._options.subsets, self._options.subset_size, self._options.seed
+            reals, fakes, options.subsets, options.subset_size, options.subset_seed
         )
         return {
             self.space.named("kid"): float(values.mean()),
             self.space.named("kid-deviation"): float(values.std(correction=0)),
         }
-
-    def forget_fakes(self) -> None:
-        self._fakes.clear()
 
 
 def kernel_distances(reals: Tensor, fakes: Tensor, subsets: int, size: int, seed: int) -> Tensor:

@@ -11,7 +11,7 @@ from ganctl import ImageBatch, ImageSet
 
 from . import NearestOptions
 from .neighbours import NeighbourEvaluator
-from .rows import partial_squares, tiles
+from .rows import squared_distances, tiles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,8 +46,10 @@ class NearestNeighbours(NeighbourEvaluator):
         if real:
             return
         for index, row in enumerate(batch.rows.tolist()):
-            if row < self._options.shown:
-                self._samples[row] = batch.images[index].cpu()
+            if len(self._samples) < self._options.shown or row < max(self._samples):
+                self._samples[row] = batch.image(index).cpu()
+                for surplus in sorted(self._samples)[self._options.shown :]:
+                    del self._samples[surplus]
 
     def compute(self) -> dict[str, float]:
         reals, fakes, real_radii = self.sides()
@@ -86,12 +88,10 @@ class NearestNeighbours(NeighbourEvaluator):
 
 def nearest(of: Tensor, among: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Of each (N, D) the nearest of (M, D): squared distances and numbers (N, count)."""
-    among = among.double()
-    squares = among.square().sum(dim=1)
     apart, indices = [], []
     for _, tile in tiles(of):
-        found = partial_squares(tile, among, squares).topk(count, dim=1, largest=False)
-        apart.append((found.values + tile.square().sum(dim=1, keepdim=True)).clamp_(min=0))
+        found = squared_distances(tile, among).topk(count, dim=1, largest=False)
+        apart.append(found.values)
         indices.append(found.indices)
     return torch.cat(apart), torch.cat(indices)
 

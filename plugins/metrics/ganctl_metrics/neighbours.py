@@ -5,38 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganctl import ImageBatch, ImageSet, UserError
+from ganctl import UserError
 
 from . import FeatureOptions
-from .feature_evaluator import FeatureEvaluator
-from .rows import RealRows, Rows, partial_squares, rows_of_set, squared_radii, tiles
+from .feature_evaluator import BankEvaluator
+from .rows import squared_distances, squared_radii, tiles
 
 
-class NeighbourEvaluator(FeatureEvaluator):
-    """Holds the features of both sides."""
+class NeighbourEvaluator(BankEvaluator):
+    """Has neighbourhoods of the reals."""
 
     name: str
 
     def __init__(self, options: FeatureOptions, k: int) -> None:
         super().__init__(options)
         self.k = k
-        self.reals, self.fakes = RealRows(), Rows()
-
-    def fit(self, reals: ImageSet) -> None:
-        super().fit(reals)
-        self.reals = rows_of_set(self.space.key, reals.fingerprint)
-
-    def update(self, batch: ImageBatch, real: bool) -> None:
-        (self.reals if real else self.fakes).add(batch.features(self.space), batch.rows)
-
-    def forget_fakes(self) -> None:
-        self.fakes.clear()
 
     def sides(self) -> tuple[Tensor, Tensor, Tensor]:
         """Features of reals and fakes (N, D), and the reals' squared radii (N,)."""
-        if min(len(self.reals), len(self.fakes)) <= self.k:
+        if min(len(self.bank.reals), len(self.bank.fakes)) <= self.k:
             raise UserError(f"{self.name}: k {self.k} needs more images than that of each side")
-        return self.reals.in_order(), self.fakes.in_order(), self.reals.squared_radii(self.k)
+        radii = self.bank.squared_radii_of_reals(self.k)
+        return self.bank.reals.in_order(), self.bank.fakes.in_order(), radii
 
 
 class PrecisionRecall(NeighbourEvaluator):
@@ -68,12 +58,9 @@ def precision_recall(
     reals: Tensor, fakes: Tensor, real_radii: Tensor, fake_radii: Tensor
 ) -> tuple[float, float]:
     """Kynkäänniemi et al. 2019, equations 1 and 2. Features (N, D), squared radii (N,)."""
-    fakes = fakes.double()
-    squares = fakes.square().sum(dim=1)
     precise, recalled = torch.zeros(len(fakes), dtype=torch.bool), []
     for start, tile in tiles(reals):
-        own = tile.square().sum(dim=1, keepdim=True)
-        apart = partial_squares(tile, fakes, squares).add_(own).clamp_(min=0)
+        apart = squared_distances(tile, fakes)
         precise |= (apart <= real_radii[start : start + len(tile), None]).any(dim=0)
         recalled.append((apart <= fake_radii).any(dim=1))
     return float(precise.double().mean()), float(torch.cat(recalled).double().mean())
@@ -83,13 +70,9 @@ def density_coverage(
     reals: Tensor, fakes: Tensor, real_radii: Tensor, k: int
 ) -> tuple[float, float]:
     """Naeem et al. 2020, section 3. Features (N, D), squared radii (N,)."""
-    fakes = fakes.double()
-    squares = fakes.square().sum(dim=1)
     inside, covered = 0, []
     for start, tile in tiles(reals):
-        own = tile.square().sum(dim=1, keepdim=True)
-        apart = partial_squares(tile, fakes, squares).add_(own).clamp_(min=0)
-        within = apart < real_radii[start : start + len(tile), None]
+        within = squared_distances(tile, fakes) < real_radii[start : start + len(tile), None]
         inside += int(within.sum())
         covered.append(within.any(dim=1))
     return inside / (k * len(fakes)), float(torch.cat(covered).double().mean())

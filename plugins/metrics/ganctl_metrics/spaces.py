@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from functools import lru_cache
 from typing import NoReturn
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from ganctl import ImageSet, UserError
+from ganctl import GanctlError, ImageSet, UserError
 
 from . import FeatureOptions, classifier, dinov2, inception, weights
 from .resize import Resize, for_inception
@@ -29,7 +31,7 @@ DINOV2 = weights.Published(
     sha256="",
     variable="GANCTL_DINOV2",
 )
-_AT_A_TIME = 16
+_AT_A_TIME = 8
 """Images through a large network: more need memory and are no faster."""
 
 
@@ -102,8 +104,8 @@ class DINOv2Space(FeatureSpace):
     suffix = "dinov2"
     fid = "fd-dinov2"
 
-    def __init__(self, path: str | None) -> None:
-        self._found = weights.find(DINOV2, path)
+    def __init__(self, found: weights.Found) -> None:
+        self._found = found
         with torch.device("meta"):
             self._network = dinov2.DINOv2()
         try:
@@ -155,7 +157,7 @@ class UnfittedClassifier(FeatureSpace):
     fid = "fd-classifier"
 
     def __init__(self) -> None:
-        self._spaces: dict[str, ClassifierSpace] = {}  # by fingerprint of the set
+        self._spaces: WeakKeyDictionary[ImageSet, ClassifierSpace] = WeakKeyDictionary()
 
     def fitted(self, reals: ImageSet) -> FeatureSpace:
         if reals.labels is None or reals.classes < 2:
@@ -163,9 +165,9 @@ class UnfittedClassifier(FeatureSpace):
                 "classifier: the set has no labels to learn; take --extractor inception-2015 or "
                 "random-conv"
             )
-        if reals.fingerprint not in self._spaces:
-            self._spaces[reals.fingerprint] = ClassifierSpace.of(reals)
-        return self._spaces[reals.fingerprint]
+        if reals not in self._spaces:
+            self._spaces[reals] = ClassifierSpace.of(reals)
+        return self._spaces[reals]
 
     def __call__(self, images: Tensor) -> NoReturn:
         raise UserError("classifier: needs a set with labels (--data SET) to learn from")
@@ -188,13 +190,19 @@ class ClassifierSpace(FeatureSpace):
     def of(cls, reals: ImageSet) -> ClassifierSpace:
         """Trained on the set now, or earlier and kept in its folder. Raises `UserError`."""
         file = reals.folder / "classifier.safetensors"
-        if not file.is_file():
-            assert reals.labels is not None
-            print("training a classifier of the set's labels", file=sys.stderr)
-            labels = torch.from_numpy(reals.labels)
-            network = classifier.train_classifier(reals.gather, labels, reals.classes)
+        try:
+            return cls(classifier.load(file), weights.digest(file))
+        except UserError:  # none yet, or damaged
+            pass
+        assert reals.labels is not None
+        print("training a classifier of the set's labels", file=sys.stderr)
+        labels = torch.from_numpy(reals.labels)
+        network = classifier.train_classifier(reals.gather, labels, reals.classes)
+        try:
             classifier.save(network, file)
-        return cls(classifier.load(file), weights.digest(file))
+        except GanctlError as error:
+            print(f"ganctl: warning: the classifier is not kept: {error}", file=sys.stderr)
+        return cls(network, hashlib.sha256(classifier.to_file(network)).hexdigest())
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
@@ -217,18 +225,27 @@ def open_space(options: FeatureOptions) -> FeatureSpace:
 
     Raises `UserError` and `GanctlError` when its weights are not to be had.
     """
-    return _open(options.extractor, options.resize, options.weights, options.weights_unverified)
+    if options.extractor == "inception-2015":
+        found = weights.find(INCEPTION, options.weights, options.weights_unverified)
+        return _inception_space(found, options.resize)
+    if options.extractor == "dinov2":
+        return _dinov2_space(weights.find(DINOV2, options.weights))
+    return _space_without_weights(options.extractor)
 
 
-@lru_cache(maxsize=4)
-def _open(extractor: str, resize: Resize, path: str | None, unverified: bool) -> FeatureSpace:
-    if extractor == "random-conv":
-        return RandomSpace()
-    if extractor == "dinov2":
-        return DINOv2Space(path)
-    if extractor == "classifier":
-        return UnfittedClassifier()
-    return InceptionSpace(weights.find(INCEPTION, path, unverified), resize)
+@lru_cache(maxsize=3)
+def _inception_space(found: weights.Found, resize: Resize) -> FeatureSpace:
+    return InceptionSpace(found, resize)
+
+
+@lru_cache(maxsize=1)
+def _dinov2_space(found: weights.Found) -> FeatureSpace:
+    return DINOv2Space(found)
+
+
+@lru_cache
+def _space_without_weights(extractor: str) -> FeatureSpace:
+    return RandomSpace() if extractor == "random-conv" else UnfittedClassifier()
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-from ganctl import Evaluator, ImageBatch
+from ganctl import Evaluator, ImageBatch, UserError
 
 from . import SWDOptions
 
@@ -29,10 +29,16 @@ class SlicedWasserstein(Evaluator):
     def __init__(self, options: SWDOptions) -> None:
         self._options = options
         self._patches: dict[bool, list[list[Tensor]]] = {True: [], False: []}
+        self._shape: torch.Size | None = None
         self._sizes: list[int] = []
         self._reals: list[Tensor] = []
 
     def update(self, batch: ImageBatch, real: bool) -> None:
+        self._shape = self._shape or batch.images.shape[1:]
+        if batch.images.shape[1:] != self._shape:
+            shapes = (self._shape, batch.images.shape[1:])
+            sizes = " and ".join(f"{h}x{w} with {c} channels" for c, h, w in shapes)
+            raise UserError(f"swd: compares images of one size and kind, not {sizes}")
         levels = laplacian_pyramid(batch.images.float())
         self._sizes = [min(level.shape[2:]) for level in levels]
         keys = content_keys(batch.images)

@@ -7,8 +7,10 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -111,15 +113,16 @@ def download(published: Published, target: Path) -> None:
     print(f"downloading {url} ({published.size / 1e6:.0f} MB) to {target}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as out:
-            _fetch(url, published, out)
+        with part.open("wb") as out, closing(_fetch(url, published)) as body:
+            for block in body:
+                out.write(block)
             out.flush()
             os.fsync(out.fileno())
         part.replace(target)
     except _Unfit as fault:
         raise GanctlError(f"{url}: {fault}; nothing was kept; {otherwise}") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-        raise GanctlError(f"cannot download {url}: {_reason(error)}; {otherwise}") from None
+    except _Unreachable as error:
+        raise GanctlError(f"cannot download {url}: {error}; {otherwise}") from None
     except OSError as error:
         raise GanctlError(
             f"cannot write {target}: {error.strerror or error}; {otherwise}; $TORCH_HOME moves "
@@ -134,35 +137,49 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         error.close()  # it holds the connection
         return str(error)
-    return str(getattr(error, "reason", error))
+    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 class _Unfit(Exception):
     """What came is not the file."""
 
 
-def _fetch(url: str, published: Published, out: object) -> None:
-    """Write the body of `url`, counting and hashing it. Raises `_Unfit`, `URLError`, `OSError`."""
+class _Unreachable(Exception):
+    """The network or the server refuses."""
+
+
+def _fetch(url: str, published: Published) -> Generator[bytes]:
+    """The body of `url`, counted and hashed. Raises `_Unfit`, `_Unreachable`."""
     from rich.console import Console
     from rich.progress import Progress
 
     if not url.startswith(("https://", "http://")):
-        raise ValueError("not a web address")
+        raise _Unreachable("not a web address")
     total, seen = hashlib.sha256(), 0
     bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as body, bar:
+    with bar:
         task = bar.add_task(published.name, total=published.size)
-        while block := body.read(_BLOCK):
+        for block in _blocks(url):
             seen += len(block)
             if seen > published.size:
                 raise _Unfit(f"more than the {published.size:,} bytes that it should have")
             total.update(block)
-            out.write(block)  # type: ignore[attr-defined]
+            yield block
             bar.update(task, completed=seen)
     if seen < published.size:
         raise _Unfit(f"{seen:,} bytes of {published.size:,} came")
     if not total.hexdigest().startswith(published.sha256):
         raise _Unfit(f"its sha256 is {total.hexdigest()}, not {published.sha256}")
+
+
+def _blocks(url: str) -> Generator[bytes]:
+    """Raises `_Unreachable`, whatever goes wrong."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as body:
+            while block := body.read(_BLOCK):
+                yield block
+    except (OSError, HTTPException, ValueError) as error:  # URLError and TimeoutError are OSErrors
+        raise _Unreachable(_reason(error)) from None
 
 
 def read(file: Path) -> dict[str, Tensor]:

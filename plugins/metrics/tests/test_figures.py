@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganctl_metrics.frechet import Gaussian, Moments, frechet_distance, gaussian_of
+from ganctl_metrics.frechet import Gaussian, Moments, frechet_distance, frechet_of_few, gaussian_of
 from ganctl_metrics.inception_score import inception_score
 from ganctl_metrics.kernel_distance import kernel_distances
 from ganctl_metrics.neighbours import density_coverage, precision_recall
@@ -115,6 +115,12 @@ def test_singular_covariances_are_exact() -> None:
     assert frechet_distance(many, gaussian_of(few)) == pytest.approx(
         frechet_distance(gaussian_of(few), many), rel=1e-9
     )
+
+
+def test_few_vectors_take_the_short_way_to_the_same_distance() -> None:
+    few, other = torch.randn(2, 40, 300, generator=torch.manual_seed(0)).double()
+    whole = frechet_distance(gaussian_of(few), gaussian_of(other[:25]))
+    assert frechet_of_few(few, other[:25]) == pytest.approx(whole, rel=1e-12)
 
 
 def test_full_covariances_agree_with_scipy() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,11 @@ def test_names_and_shapes_are_those_of_the_published_file() -> None:
 def test_features_and_distance_are_those_of_pytorch_fid(
     state: dict[str, Tensor], folders: list[Path]
 ) -> None:
-    from pytorch_fid.fid_score import calculate_activation_statistics, get_activations
+    from pytorch_fid.fid_score import (
+        calculate_activation_statistics,
+        calculate_frechet_distance,
+        get_activations,
+    )
 
     peer, ours = oracle.pytorch_fid_network(state), from_file(state)
     sides = []
@@ -83,6 +88,15 @@ def test_features_and_distance_are_those_of_pytorch_fid(
     theirs_fid = frechet_distance(sides[0][0], sides[1][0])
     ours_fid = frechet_distance(sides[0][1], sides[1][1])
     assert ours_fid == pytest.approx(theirs_fid, rel=1e-4)
+    # Its own arithmetic too, on as many features as 24 images make a full covariance of.
+    few = [[Gaussian(g.mean[:16], g.covariance[:16, :16], g.count) for g in side] for side in sides]
+    (a, ours_a), (b, ours_b) = few
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs_few = calculate_frechet_distance(
+            a.mean.numpy(), a.covariance.numpy(), b.mean.numpy(), b.covariance.numpy()
+        )
+    assert frechet_distance(ours_a, ours_b) == pytest.approx(theirs_few, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -6,16 +6,44 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganctl import UserError
-from ganctl_metrics import FeatureOptions, FIDOptions, ISOptions, KIDOptions
+from ganctl import ImageBatch, ImageSpec, UserError
+from ganctl_metrics import (
+    FeatureOptions,
+    FIDOptions,
+    FrechetInceptionDistance,
+    ISOptions,
+    KernelInceptionDistance,
+    KIDOptions,
+)
 from ganctl_metrics.dinov2 import DINOv2
-from ganctl_metrics.spaces import DINOv2Space, open_space
+from ganctl_metrics.spaces import FeatureSpace, open_space
 
 
 def test_evaluators_with_the_same_options_share_a_space() -> None:
     first = open_space(FIDOptions(extractor="random-conv"))
     assert open_space(KIDOptions(extractor="random-conv", subsets=3)) is first
     assert open_space(ISOptions(extractor="classifier")) is not first
+
+
+def test_images_pass_once_however_many_evaluators_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = open_space(FeatureOptions(extractor="random-conv"))
+    seen: list[int] = []
+    extract = type(space).__call__
+
+    def counting(self: FeatureSpace, images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return extract(self, images)
+
+    monkeypatch.setattr(type(space), "__call__", counting)
+    evaluators = [
+        FrechetInceptionDistance().build(FIDOptions(extractor="random-conv"), ImageSpec(8, 8, 3)),
+        KernelInceptionDistance().build(KIDOptions(extractor="random-conv"), ImageSpec(8, 8, 3)),
+    ]
+    batch = ImageBatch(torch.zeros(5, 3, 8, 8, dtype=torch.uint8))
+    for evaluator in evaluators:
+        evaluator.update(batch, real=True)
+        evaluator.update(batch, real=False)
+    assert seen == [5]
 
 
 def test_names_say_what_is_not_inception_as_published(weights_file: Path) -> None:
@@ -51,8 +79,8 @@ def test_dinov2_is_not_downloaded_and_must_fit(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("GANCTL_DINOV2", raising=False)
     with pytest.raises(UserError, match="no hash of it is published: fetch https://dl"):
-        DINOv2Space(None)
+        open_space(FeatureOptions(extractor="dinov2"))
     small: dict[str, Tensor] = DINOv2(depth=1, width=32, heads=2, grid=4).state_dict()
     torch.save(small, tmp_path / "small.pth")
     with pytest.raises(UserError, match="not DINOv2's ViT-L/14"):
-        DINOv2Space(str(tmp_path / "small.pth"))
+        open_space(FeatureOptions(extractor="dinov2", weights=str(tmp_path / "small.pth")))
