@@ -14,7 +14,7 @@ from ganctl import GanctlError, UserError
 from . import FIDOptions, weights
 from .frechet import Gaussian
 from .resize import as_rgb
-from .spaces import INCEPTION, FeatureSpace
+from .spaces import INCEPTION, FeatureSpace, full_precision
 
 _AT_A_TIME = 50
 """Its own batch size."""
@@ -37,10 +37,11 @@ class LibrarySpace(FeatureSpace):
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         network = self._network.to(images.device)
-        parts = [
-            network(as_rgb(part).float() / 255)[0].flatten(1).cpu()
-            for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
-        ]
+        with full_precision(images.device):
+            parts = [
+                network(as_rgb(part).float() / 255)[0].flatten(1).cpu()
+                for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
+            ]
         return torch.cat(parts)
 
     def about(self) -> dict[str, str]:

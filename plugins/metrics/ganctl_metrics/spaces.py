@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NoReturn
 from weakref import WeakKeyDictionary
@@ -33,6 +35,16 @@ DINOV2 = weights.Published(
 )
 _AT_A_TIME = 8
 """Images through a large network: more need memory and are no faster."""
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Within: GPUs convolve in float32, not in the TF32 that they take by default."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 class FeatureSpace:
@@ -78,10 +90,11 @@ class InceptionSpace(FeatureSpace):
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         network = self._network.to(images.device)
-        parts = [
-            network(for_inception(part, self._resize)).cpu()
-            for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
-        ]
+        with full_precision(images.device):
+            parts = [
+                network(for_inception(part, self._resize)).cpu()
+                for part in images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
+            ]
         return torch.cat(parts)
 
     def probabilities(self, features: Tensor) -> Tensor:
