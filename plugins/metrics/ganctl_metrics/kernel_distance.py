@@ -87,7 +87,8 @@ def _indicators(subsets: Tensor, count: int) -> Tensor:
 
 def _selves(x: Tensor) -> Tensor:
     """(N,): the kernel of each with itself."""
-    return (x.double().square().sum(dim=1) / x.shape[1] + 1).pow(3)
+    squares = torch.cat([tile.square().sum(dim=1) for _, tile in tiles(x)])
+    return (squares / x.shape[1] + 1).pow(3)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
