@@ -303,7 +303,7 @@ def test_the_classifier_learns_the_sets_own_labels(
 ) -> None:
     words = (trained, "--data", digits, "--extractor", "classifier", "--samples", 200)
     found = evaluate(ganctl, *words, "--metrics", "fid,is")
-    assert float(found["about"]["fid"]["accuracy"]) > 0.95
+    assert float(found["about"]["fid"]["held_out_accuracy"]) > 0.95
     assert 1 <= found["figures"]["is-classifier"] <= 10
     itself = evaluate(ganctl, digits, *words[1:5], "--metrics", "fid,is,pr")
     assert itself["figures"]["is-classifier"] > 8  # ten digits, each clear
@@ -351,6 +351,8 @@ def test_weights_that_are_not_there_are_found_out_before_a_run_begins(
         (("a", "--data", "b", "--metrics", ","), "name an evaluator"),
         (("a", "--data", "b", "--metrics", "ppl"), "ppl: looks at a generator, not at pictures"),
         (("a", "--data", "b", "--which", "best"), "is no run"),
+        (("run/samples", "--data", "b"), "holds sheets of samples: evaluate run itself"),
+        (("a", "--data", "run"), "is a model, not a set"),
         (("a", "--data", "b", "--samples", "99"), "a holds 4"),
         (("a", "--data", "b", "--samples", "1"), "greater than or equal to 2"),
         (("a", "--data", "b", "--seeds", "x"), "'x' is not a number"),
@@ -373,6 +375,8 @@ def test_bad_input_is_a_line(ganctl: CLI, words: tuple[str, ...], expected: str)
     pictures(ganctl.folder / "a", 4)
     pictures(ganctl.folder / "b", 12, seed=1)
     (ganctl.folder / "empty").mkdir()
+    pictures(ganctl.folder / "run" / "samples", 3)
+    (ganctl.folder / "run" / "checkpoints").mkdir()
     done = ganctl.here("evaluate", *words)
     assert done.returncode == 2
     assert expected in done.stderr

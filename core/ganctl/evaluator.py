@@ -124,7 +124,7 @@ class Evaluator:
 
     def forget_fakes(self) -> None:
         """Drop what was taken in of generated images; the reals stay for the next time."""
-        raise NotImplementedError
+        raise NotImplementedError("forget_fakes() is not written")
 
     def about(self) -> dict[str, str]:
         """What its figures depend on and must be quoted with: extractor, weights, resize."""

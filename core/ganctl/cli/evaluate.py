@@ -53,7 +53,9 @@ def run(argv: list[str]) -> int:
         samples: Annotated[
             int | None,
             typer.Option(
-                help="How many images; by default as many as the set has, up to 10,000.", min=2
+                help="Images of what is evaluated; by default all pictures, or as many generated "
+                "as the set has, up to 10,000.",
+                min=2,
             ),
         ] = None,
         seeds: Annotated[
@@ -185,5 +187,6 @@ def save_statistics(file: Path, measurement: Measurement) -> None:
         data = io.BytesIO()
         np.savez(data, allow_pickle=False, **arrays)
         write_atomically(file, data.getvalue())
+        say(f"statistics: {file}")
         return
     raise UserError(f"--save-statistics: {why}")

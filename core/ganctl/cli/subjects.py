@@ -50,6 +50,8 @@ class Reference:
             return cls()
         if Path(data).suffix == ".npz":
             return cls(statistics=read_statistics(Path(data)), file=data)
+        if Path(data).exists() and is_model(Path(data)):
+            raise UserError(f"--data {data}: is a model, not a set: its config.toml names its set")
         return cls(pictures=open_pictures(Path(data), device, keep_features=True), file=data)
 
     def __len__(self) -> int:
@@ -160,6 +162,14 @@ class Subjects:
                 f"{self.filter}: resizing changes figures by percents"
             )
         theirs = reference.spec
+        if theirs is not None and (self.spec.height, self.spec.width) != (
+            theirs.height,
+            theirs.width,
+        ):
+            notes.append(
+                f"images of {self.spec.height}x{self.spec.width} are held against "
+                f"{theirs.height}x{theirs.width}: figures also tell of the difference in sharpness"
+            )
         if self.classes[0] and theirs is not None and names_of(theirs) != self.classes:
             notes.append(
                 f"the set's {theirs.classes} classes are not the {self.classes[0]} of what is "
@@ -179,6 +189,8 @@ def find_subjects(
     if not is_model(path):
         if which != "newest":
             raise UserError(f"{path}: is no run: --which chooses among a run's checkpoints")
+        if path.name == "samples" and is_model(path.resolve().parent):
+            raise UserError(f"{path}: holds sheets of samples: evaluate {path.parent} itself")
         pictures = open_pictures(path, device)
         count = len(pictures)
         if samples is not None and samples > count:

@@ -37,7 +37,8 @@ class Request:
         values: dict[str, Any] = {}
         options: dict[str, str] = {}
         for setting in settings:
-            key, _, value = (part.strip() for part in setting.partition("="))
+            key, given, value = (part.strip() for part in setting.partition("="))
+            value = value if given else "true"
             if key in (*values, *options):
                 raise UserError(f"evaluate: {key} is given twice")
             try:
@@ -49,7 +50,8 @@ class Request:
                     options[key.replace("-", "_")] = value
                     continue
             except ValueError:
-                raise UserError(f"evaluate: {key}: {value!r} is not a number") from None
+                hint = "; evaluators come first, options last" if "," in value else ""
+                raise UserError(f"evaluate: {key}: {value!r} is not a number{hint}") from None
             if not 0 < values[key] < float("inf"):
                 raise UserError(f"evaluate: {key}: {value!r} must be more than 0")
         return cls(found, **values, options=options)

@@ -179,7 +179,7 @@ class DensityCoverage(Evaluation[DensityOptions], api=1):
 
 
 class NearestNeighbours(Evaluation[NearestOptions], api=1):
-    """Samples beside their nearest training images, and how many are mere copies."""
+    """Samples beside their nearest training images: are they nearer than chance would have it?"""
 
     references = ("Alaa et al. 2022, How faithful is your synthetic data?, arXiv:2102.08921",)
     better = "higher"

@@ -93,7 +93,7 @@ def frechet_of_few(x: Tensor, y: Tensor) -> float:
     apart = (x.mean(dim=0) - y.mean(dim=0)).square().sum()
     x, y = ((side - side.mean(dim=0)) / (len(side) - 1) ** 0.5 for side in (x, y))
     cross = torch.linalg.svdvals(x @ y.T).sum()
-    return float(apart + x.square().sum() + y.square().sum() - 2 * cross)
+    return max(0.0, float(apart + x.square().sum() + y.square().sum() - 2 * cross))
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -109,4 +109,5 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
         cross = values.clamp(min=0).sqrt().sum()
     else:
         cross = torch.linalg.svdvals(a.root.T @ b.root).sum()
-    return float(apart + a.covariance.trace() + b.covariance.trace() - 2 * cross)
+    distance = apart + a.covariance.trace() + b.covariance.trace() - 2 * cross
+    return max(0.0, float(distance))

@@ -14,7 +14,7 @@ from .rows import tiles
 
 
 class KernelDistance(BankEvaluator):
-    """kid, and its deviation over the subsets."""
+    """kid, and its deviation over the subsets where these are smaller than the sets."""
 
     def __init__(self, options: KIDOptions) -> None:
         super().__init__(options)
@@ -28,10 +28,10 @@ class KernelDistance(BankEvaluator):
         values = kernel_distances(
             reals, fakes, options.subsets, options.subset_size, options.subset_seed
         )
-        return {
-            self.space.named("kid"): float(values.mean()),
-            self.space.named("kid-deviation"): float(values.std(correction=0)),
-        }
+        figures = {self.space.named("kid"): float(values.mean())}
+        if options.subset_size < max(len(reals), len(fakes)):  # else every subset is the whole
+            figures[self.space.named("kid-deviation")] = float(values.std(correction=0))
+        return figures
 
 
 def kernel_distances(reals: Tensor, fakes: Tensor, subsets: int, size: int, seed: int) -> Tensor:

@@ -75,7 +75,7 @@ class NearestNeighbours(NeighbourEvaluator):
         width = (indices.shape[1] + 1) * (CELL + MARGIN) + 2 * MARGIN
         sheet = Image.new("RGB", (width, HEADING + len(rows) * (CELL + MARGIN) + MARGIN), "white")
         pen = ImageDraw.Draw(sheet)
-        pen.text((MARGIN, 4), "generated", fill="black")
+        pen.text((MARGIN, 4), "sample", fill="black")
         pen.text((CELL + 3 * MARGIN, 4), "nearest in the set, from the left", fill="black")
         for line, row in enumerate(rows):
             top = HEADING + line * (CELL + MARGIN)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import torch
@@ -175,15 +174,19 @@ class UnfittedClassifier(FeatureSpace):
     def fitted(self, reals: ImageSet) -> FeatureSpace:
         if reals.labels is None or reals.classes < 2:
             raise UserError(
-                "classifier: the set has no labels to learn; take --extractor inception-2015 or "
-                "random-conv"
+                "classifier: the set has no labels to learn (`ganctl prepare` makes them of "
+                "subfolders); take --extractor inception-2015 or random-conv"
             )
         if reals not in self._spaces:
             self._spaces[reals] = ClassifierSpace.of(reals)
         return self._spaces[reals]
 
-    def __call__(self, images: Tensor) -> NoReturn:
+    @property
+    def key(self) -> str:  # type: ignore[override]
         raise UserError("classifier: needs a set with labels (--data SET) to learn from")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        raise UserError(self.key)
 
     def about(self) -> dict[str, str]:
         return {"extractor": "classifier"}
@@ -228,7 +231,7 @@ class ClassifierSpace(FeatureSpace):
     def about(self) -> dict[str, str]:
         return {
             "extractor": "classifier",
-            "accuracy": f"{self._network.accuracy:.4f}",
+            "held_out_accuracy": f"{self._network.accuracy:.4f}",
             "weights": self._digest,
         }
 
