@@ -29,6 +29,10 @@ def index() -> dict[str, Any]:
 
 INDEX = index()
 TOLERANCE = max(3 * INDEX["noise_max_rel"], 1e-6)
+if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+    # The reference's coordinates, rounded to float32, are 2e-6 off the exact ones' images.
+    # Without the vector instructions of its CPU, `grid_sample` rounds them in another way.
+    TOLERANCE = max(TOLERANCE, 3e-6)
 
 
 @pytest.fixture(scope="module")
