@@ -1,1 +1,1 @@
-"""StyleGAN2-ADA: a style-based generator, and augmentation of what the discriminator sees."""
+"""StyleGAN2 with adaptive discriminator augmentation (Karras et al. 2020a and 2020b)."""
