@@ -7,7 +7,7 @@ from __future__ import annotations
 
 MAX_FILE = 4 * 2**30
 MAX_OPCODES = 400_000
-MAX_MEMO = 200_000
+MAX_MEMO = 100_000
 MAX_STACK = 100_000
 MAX_MARKS = 100
 """Containers open at a time."""

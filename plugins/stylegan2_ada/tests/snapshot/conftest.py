@@ -1,7 +1,5 @@
 """Fixtures: pickles with the names that snapshots have, which Python and torch write."""
 
-import copyreg
-import io
 import pickle
 import sys
 from collections import OrderedDict
@@ -138,13 +136,10 @@ def tensorflow_snapshot(names: SimpleNamespace) -> tuple[Any, ...]:
 
 @pytest.fixture
 def dumps() -> Callable[..., bytes]:
-    """Pickles as the reference's Python did: extension codes and reducers are the standard ones."""
+    """Pickles, at the reference's protocol if no other is given."""
 
     def dumps(value: object, protocol: int = 4) -> bytes:
-        assert not copyreg._extension_registry  # type: ignore[attr-defined]
-        file = io.BytesIO()
-        pickle.Pickler(file, protocol).dump(value)
-        return file.getvalue()
+        return pickle.dumps(value, protocol)
 
     return dumps
 
