@@ -117,6 +117,10 @@ class Augmenter(Network):
     def adapt(self, real_logits: Tensor, progress: Progress) -> None:
         """Called after every step with the reals' logits of that step (N, 1)."""
 
+    def figures(self) -> dict[str, float]:
+        """What is logged of it, as `augment/NAME`, in every line of log.jsonl."""
+        return {}
+
 
 @dataclass
 class Batch:

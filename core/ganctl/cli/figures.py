@@ -23,6 +23,7 @@ PANELS = {
     "grad_norm": "gradient norm",
     "penalty": "penalty terms",
     "diversity": "diversity (1: the set's)",
+    "augment": "augmentation",
     "d": "D: share of right pairs",
     "sign": "mean sign of D's logits",
     "images_per_second": "images per second",

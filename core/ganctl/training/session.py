@@ -24,7 +24,7 @@ from ..data.statistics import read_account
 from ..errors import GanctlError, Interrupted, UserError
 from ..evaluation import Generated, Measurement, default_samples, open_evaluators
 from ..files import write_atomically
-from ..hooks import Hooks
+from ..hooks import Hooks, as_figures
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
 from .device import peak_memory, pick_device
@@ -215,10 +215,19 @@ class Session:
             "seconds": self._seconds,
             "peak_memory_mb": peak_memory(self.device) / 1e6,
         }
+        figures |= self._augmenter_figures()
         figures |= self.hooks.measure(session=self, progress=progress)
         record = {"images": progress.images, "step": progress.step}
         self.run.log(record | {k: v if math.isfinite(v) else None for k, v in figures.items()})
         self.hooks.call("tick", session=self, progress=progress, figures=figures)
+
+    def _augmenter_figures(self) -> dict[str, float]:
+        choice, augmenter = self.plan.augment, self.state.players.augmenter
+        if choice is None or augmenter is None:
+            return {}
+        with choice.entry.guard():
+            found = as_figures(augmenter.figures())
+        return {f"augment/{name}": value for name, value in found.items()}
 
     def _check_finite(self, player: str, phase: str, streak: float) -> None:
         if streak >= self.plan.settings.nonfinite_limit:

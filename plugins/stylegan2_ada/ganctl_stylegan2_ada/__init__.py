@@ -17,8 +17,17 @@ class ADAOptions:
 
     pipe: Annotated[
         Literal[
-            *("blit", "geom", "color", "filter", "noise", "cutout"),
-            *("bg", "bgc", "bgcf", "bgcfn", "bgcfnc"),
+            "bgc",
+            "bg",
+            "bgcf",
+            "bgcfn",
+            "bgcfnc",
+            "blit",
+            "geom",
+            "color",
+            "filter",
+            "noise",
+            "cutout",
         ],
         Opt("Which transformations: a group, or groups by their initials."),
     ] = "bgc"
@@ -29,9 +38,9 @@ class ADAOptions:
         float, Opt("Mean sign of D's logits of reals that p is to bring about.", gt=-1, lt=1)
     ] = 0.6
     interval: Annotated[int, Opt("Steps after which p moves.", ge=1)] = 4
-    ramp_kimg: Annotated[
-        float, Opt("Thousands of images in which p can go from 0 to 1.", gt=0)
-    ] = 500.0
+    ramp_kimg: Annotated[float, Opt("Thousands of images in which p can go from 0 to 1.", gt=0)] = (
+        500.0
+    )
     ceiling: Annotated[
         float, Opt("The most that p adapts to: above, transformations leak into G.", ge=0, le=1)
     ] = 0.8

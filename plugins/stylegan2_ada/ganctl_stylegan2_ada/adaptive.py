@@ -67,6 +67,9 @@ class AdaptiveAugmenter(Augmenter):
         """The probability of every transformation: a buffer (), float32."""
         return self.pipeline.p
 
+    def figures(self) -> dict[str, float]:
+        return {"p": float(self.p)}
+
     def forward(self, x: Tensor) -> Tensor:
         augmented: Tensor = self.pipeline(x)
         return augmented
