@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from machine import machine
+from report import publish
 from side_by_side import Figures, compare, run, whole_loop
 
 HERE = Path(__file__).parent
@@ -55,10 +56,7 @@ def main() -> None:
         "python": platform.python_version(),
         **row,
     }
-    text = json.dumps(report, indent=2)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ FID over 50,000 a side, and five metrics over 10,000, with all that they compute
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 from machine import machine
+from report import publish
 
 PROGRAM = """
 import sys, resource, torch
@@ -67,10 +67,7 @@ def main() -> None:
         command = [sys.executable, "-c", PROGRAM, asked.weights, images, metrics]
         out = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
         report[f"{name}_over_{images}_peak_memory_mb"] = round(float(out.stdout.split()[-1]))
-    text = json.dumps(report, indent=2)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":

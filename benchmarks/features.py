@@ -9,7 +9,6 @@ values), one thread, and count CPU seconds of the process: decoding, resizing, n
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ import sys
 from pathlib import Path
 
 from machine import machine
+from report import publish, spread
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "plugins" / "metrics" / "tests"
@@ -80,8 +80,7 @@ def main() -> None:
         "work": f"Inception features of {asked.images} pictures, CPU seconds, 1 thread",
         "machine": machine(1),
         "python": platform.python_version(),
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        **spread(ratios),
     }
     for index, name in enumerate(("pytorch_fid", "ganctl")):
         ms = statistics.median(pair[index][0] for pair in rounds) / asked.images * 1000
@@ -89,10 +88,7 @@ def main() -> None:
         report[f"{name}_peak_memory_mb"] = round(
             statistics.median(pair[index][1] for pair in rounds), 1
         )
-    text = json.dumps(report, indent=2)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":

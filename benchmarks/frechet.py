@@ -9,7 +9,6 @@ CPU seconds of one thread, turn by turn, and the relative difference of the two 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -22,6 +21,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 from machine import machine
+from report import publish, spread
 from scipy import linalg
 
 from ganctl_metrics.frechet import Gaussian, frechet_distance
@@ -68,16 +68,12 @@ def main() -> None:
         "work": f"Fréchet distance at {asked.dimensions} dimensions, CPU seconds, 1 thread",
         "machine": machine(1),
         "python": platform.python_version(),
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        **spread(ratios),
         "scipy_cpu_seconds": round(statistics.median(row[0] for row in rows), 2),
         "ganctl_cpu_seconds": round(statistics.median(row[1] for row in rows), 2),
         "relative_difference": abs(ours - theirs) / theirs,
     }
-    text = json.dumps(report, indent=2)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":

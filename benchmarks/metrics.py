@@ -9,7 +9,6 @@ empty cache each time: CPU seconds of the whole command and its peak memory.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -19,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from machine import machine
+from report import publish, spread
 
 ONE, FIVE = "fid", "fid,is,kid,precision-recall,density-coverage"
 
@@ -58,16 +58,12 @@ def main() -> None:
         "work": f"ganctl evaluate {asked.pictures.name} --data {asked.set.name}, CPU seconds",
         "machine": machine(2),
         "python": platform.python_version(),
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
+        **spread(ratios),
     }
     for index, name in enumerate(("fid", "five")):
         report[f"{name}_cpu_seconds"] = round(statistics.median(r[index][0] for r in rounds), 1)
         report[f"{name}_peak_memory_mb"] = round(statistics.median(r[index][1] for r in rounds))
-    text = json.dumps(report, indent=2)
-    print(text)
-    if asked.out:
-        asked.out.write_text(text + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from report import spread
+
 Figures = dict[str, float]
 """At least images_per_second and peak_memory_mb."""
 
@@ -58,10 +60,7 @@ def compare(
             flush=True,
         )
     ratios = [b["images_per_second"] / a["images_per_second"] for a, b in pairs]
-    row: dict[str, Any] = {
-        "ratio_median": round(statistics.median(ratios), 3),
-        "ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
-    }
+    row = spread(ratios)
     for index, name in enumerate(("plain", "ganctl")):
         for key in ("images_per_second", "peak_memory_mb"):
             row[f"{name}_{key}"] = round(statistics.median(pair[index][key] for pair in pairs), 1)
