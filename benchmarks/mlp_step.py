@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import machine
+from report import publish
 from side_by_side import Figures, compare, ganctl, run, whole_loop
 
 HERE = Path(__file__).parent
@@ -107,9 +108,7 @@ def main() -> None:
                 for batch in (64, 256)
             ],
         }
-    print(json.dumps(report, indent=2))
-    if asked.out:
-        asked.out.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, asked.out)
 
 
 if __name__ == "__main__":
