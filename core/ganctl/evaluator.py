@@ -79,10 +79,16 @@ class ImageSet(Protocol):
     labels: np.ndarray[Any, Any] | None
     """(N,) int64."""
     classes: int
-    fingerprint: str
-    """Changes when the pictures do."""
-    folder: Path
-    """In the user's cache: for what takes long to make from this set. It may not exist yet."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the pictures do."""
+        raise NotImplementedError
+
+    @property
+    def folder(self) -> Path:
+        """In the user's cache: for what takes long to make from this set. It may not exist yet."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -73,10 +73,7 @@ class Dataset:
         That is what other tools evaluate: without alpha, not turned upright, colours as they
         are stored. Raises `UserError`.
         """
-        try:
-            pixels = as_stored(self.encoded(index))
-        except Unreadable as error:
-            raise UserError(f"{self.path}: cannot read {self.names[index]}: {error}") from None
+        pixels = self._decode(self.names[index], self.encoded(index), None)
         return np.array(pixels.transpose(2, 0, 1), order="C")
 
     def encoded(self, index: int) -> bytes:
@@ -161,9 +158,10 @@ class Dataset:
         except Exception as error:  # damaged, encrypted, unknown compression, no permission …
             raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 
-    def _decode(self, name: str, data: bytes, channels: int) -> Pixels:
+    def _decode(self, name: str, data: bytes, channels: int | None) -> Pixels:
+        """With so many channels, made right; None: as it is stored."""
         try:
-            return decode(data, channels)
+            return as_stored(data) if channels is None else decode(data, channels)
         except Unreadable as error:
             raise UserError(f"{self.path}: cannot read {name}: {error}") from None
 

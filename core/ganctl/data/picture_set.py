@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,13 +38,27 @@ class PictureSet:
 
         `keep_features`: on disk, for the next time.
         """
-        self.dataset, self.device, self._any_size = dataset, device, any_size
+        self.dataset, self.device = dataset, device
+        self._any_size, self._keep_features = any_size, keep_features
         self.labels, self.classes = dataset.labels, dataset.spec.classes
         self.spec = replace(dataset.spec, channels=3) if any_size else dataset.spec
-        self.fingerprint = dataset.content() + ("/any" if any_size else "")
-        self.folder = folder_for_set(self.fingerprint)
-        about = str(dataset.path.resolve())
-        self._cache = FeatureCache(self.folder, about, len(dataset)) if keep_features else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the content: a folder is read for it, so it waits until somebody asks."""
+        return self.dataset.content() + ("/any" if self._any_size else "")
+
+    @cached_property
+    def folder(self) -> Path:
+        """In the user's cache."""
+        return folder_for_set(self.fingerprint)
+
+    @cached_property
+    def cache(self) -> FeatureCache | None:
+        """Where features are kept, if they are."""
+        if not self._keep_features:
+            return None
+        return FeatureCache(self.folder, str(self.dataset.path.resolve()), len(self))
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -72,44 +88,41 @@ class PictureSet:
         rows = torch.arange(len(self)) if rows is None else rows
         for part in rows.split(BATCH):  # type: ignore[no-untyped-call]
             labels = None if self.labels is None else torch.from_numpy(self.labels)[part]
-            yield SetBatch(self, part, labels, self._cache)
+            yield SetBatch(self, part, labels)
 
 
 class SetBatch(ImageBatch):
     """Pictures that are read if an evaluator needs more than features that are known."""
 
-    def __init__(
-        self, pictures: PictureSet, rows: Tensor, labels: Tensor | None, cache: FeatureCache | None
-    ) -> None:
+    def __init__(self, pictures: PictureSet, rows: Tensor, labels: Tensor | None) -> None:
         super().__init__(torch.empty(0), labels, rows)
-        self._set, self._cache = pictures, cache
-        self._read: list[Tensor] | None = None
+        self._set = pictures
 
-    @property
+    @cached_property
     def images(self) -> Tensor:
-        return self._set.stack(self._pictures())
+        return self._set.stack(self._pictures)
 
     def image(self, index: int) -> Tensor:
-        return self._pictures()[index]
+        return self._pictures[index]
 
+    @cached_property
     def _pictures(self) -> list[Tensor]:
-        if self._read is None:
-            self._read = self._set.read(self.rows)
-        return self._read
+        return self._set.read(self.rows)
 
     def _extract(self, extractor: Callable[[Tensor], Tensor]) -> Tensor:
         key = getattr(extractor, "key", None)
-        if self._cache is None or key is None:
+        cache = None if key is None else self._set.cache
+        if key is None or cache is None:
             return self._compute(extractor)
-        found = self._cache.find(key, self.rows)
+        found = cache.find(key, self.rows)
         if found is None:
             found = self._compute(extractor)
-            self._cache.keep(key, self.rows, found)
+            cache.keep(key, self.rows, found)
         return found
 
     def _compute(self, extractor: Callable[[Tensor], Tensor]) -> Tensor:
         """Size by size: the features do not depend on what else is in the batch."""
-        pictures = self._pictures()
+        pictures = self._pictures
         sizes: dict[torch.Size, list[int]] = {}
         for index, picture in enumerate(pictures):
             sizes.setdefault(picture.shape, []).append(index)

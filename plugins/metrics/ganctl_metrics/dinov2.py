@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
+from .resize import as_rgb
+
 SIDE = 224
 """Pixels: 16×16 patches of 14×14."""
 EPS = 1e-6
@@ -30,11 +32,11 @@ def preprocess(images: Tensor) -> Tensor:
     without regard to the ratio of the sides, clamped. Nothing is rounded to whole levels between.
     Gray is taken three times; the fourth channel is left out.
     """
-    x = images[:, :3].float()
+    x = as_rgb(images).float()
     if x.shape[2:] != (SIDE, SIDE):
         x = interpolate(x, size=(SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 255)
     mean, deviation = (x.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
-    return (x / 255 - mean) / deviation  # one channel becomes three here
+    return (x / 255 - mean) / deviation
 
 
 class PatchEmbed(nn.Module):
