@@ -227,7 +227,8 @@ INTERFACES = {
         "channels, height and width.",
         "interfaces.py",
         (
-            *("Network", "Generator", "StyleGenerator", "Discriminator", "Augmenter"),
+            *("Network", "Generator", "StyleGenerator", "Mapping", "Synthesis"),
+            *("Discriminator", "Augmenter"),
             *("Progress", "Batch", "Players", "Phase"),
         ),
     ),

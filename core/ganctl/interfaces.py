@@ -71,25 +71,44 @@ class Generator(Network):
         raise NotImplementedError
 
 
-class StyleGenerator(Generator):
-    """A generator in two halves: latents to styles, styles to images."""
+class Mapping(Protocol):
+    """Latents to styles: a module, or a method."""
 
-    w_dim: int
-    num_ws: int
-
-    def mapping(
+    def __call__(
         self,
         z: Tensor,
         c: Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
+        track: bool = True,
     ) -> Tensor:
-        """z (N, z_dim) → ws (N, num_ws, w_dim), truncated towards the mean style."""
-        raise NotImplementedError
+        """z (N, z_dim) → ws (N, num_ws, w_dim).
 
-    def synthesis(self, ws: Tensor, noise: Literal["random", "const", "none"] = "random") -> Tensor:
-        """ws (N, num_ws, w_dim) → (N, C, H, W) in [-1, 1]."""
-        raise NotImplementedError
+        The first `truncation_cutoff` of the styles, None for all, go towards the mean style:
+        mean + psi·(w - mean). A generator that keeps the mean up to date while it trains
+        leaves these latents out of it when not `track`.
+        """
+
+
+class Synthesis(Protocol):
+    """Styles to images: a module, or a method."""
+
+    def __call__(
+        self, ws: Tensor, noise: Literal["random", "const", "none"] = "random"
+    ) -> Tensor:
+        """ws (N, num_ws, w_dim) → (N, C, H, W) in [-1, 1].
+
+        `noise` is drawn anew, or the same at every call, or left out.
+        """
+
+
+class StyleGenerator(Generator):
+    """A generator in two halves: latents to styles, styles to images."""
+
+    w_dim: int
+    num_ws: int
+    mapping: Mapping
+    synthesis: Synthesis
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return self.synthesis(self.mapping(z, c))

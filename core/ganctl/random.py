@@ -60,6 +60,8 @@ def _drawn_rows(n: int) -> tuple[int, slice | None, int]:
     if _rows is None or _rows.stop - _rows.start == _rows.total:
         return n, None, 1
     copies, rest = divmod(n, _rows.stop - _rows.start)
+    if not copies:  # for the first rows of the micro-batch
+        return _rows.total, slice(_rows.start, _rows.start + n), 1
     if rest:
         return n, None, 1  # not a draw for the batch's rows
     return copies * _rows.total, slice(_rows.start, _rows.stop), copies

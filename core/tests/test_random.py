@@ -126,3 +126,13 @@ def test_the_mask_has_the_type_and_shape_of_what_it_masks() -> None:
     mask = random.dropout_mask(like, 0.5)
     assert mask.dtype == torch.bfloat16
     assert mask.shape == like.shape
+
+
+def test_a_draw_for_the_first_rows_of_a_micro_batch() -> None:
+    """Each micro-batch draws others: those that the whole batch has at that place."""
+    torch.manual_seed(0)
+    whole = random.randn(8, 3)
+    torch.manual_seed(0)
+    with random.rows(4, 8, 8):
+        part = random.randn(2, 3)
+    assert torch.equal(part, whole[4:6])
