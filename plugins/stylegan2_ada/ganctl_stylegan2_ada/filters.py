@@ -42,7 +42,8 @@ def setup_filter(
     if taps.ndim == 1 and not separable:
         taps = torch.outer(taps, taps)
     if normalize:
-        if not (total := taps.sum()):
+        total = taps.sum()
+        if not total.is_meta and not total:
             raise ValueError("taps that sum to 0 cannot be normalised; use normalize=False")
         taps = taps / total
     if flip_filter:

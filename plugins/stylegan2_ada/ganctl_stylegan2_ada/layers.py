@@ -1,0 +1,106 @@
+"""Layers with equalised learning rates (Karras et al. 2018, arXiv:1710.10196, section 4.1).
+
+Weights are drawn from N(0, 1) and scaled when they are used, so that Adam, whose steps do not
+depend on the scale of gradients, moves all layers equally fast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .bias_act import GAINS, Activation, bias_act
+from .filters import setup_filter
+from .resample import conv2d_resample
+
+RESAMPLE = (1, 3, 3, 1)
+"""Taps of the filter for all changes of resolution (Karras et al. 2020a, appendix B)."""
+
+
+class Linear(nn.Module):
+    """(N, inputs) → (N, outputs): x·Wᵀ·m/√inputs + b·m, then the activation and its gain.
+
+    m is `lr_multiplier`: the layer learns so many times as fast as others.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        act: Activation = "linear",
+        lr_multiplier: float = 1.0,
+        bias: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.act = act
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
+        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+        self.bias_gain = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype)
+        bias = self.bias.to(x.dtype)
+        if self.act == "linear":
+            return torch.addmm(bias, x, weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
+        bias = bias if self.bias_gain == 1 else bias * self.bias_gain
+        return bias_act(x @ (weight * self.weight_gain).t(), bias, act=self.act)
+
+
+class Conv2d(nn.Module):
+    """(N, I, H, W) → (N, O, H·up/down, W·up/down), with bias, activation, gain and clamp.
+
+    The size is kept but for up and down. `gain` of a call goes on top of the activation's
+    own; `clamp` is scaled with it.
+    """
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        bias: bool = True,
+        act: Activation = "linear",
+        up: int = 1,
+        down: int = 1,
+        clamp: float | None = None,
+        taps: Sequence[float] = RESAMPLE,
+    ) -> None:
+        super().__init__()
+        self.act, self.up, self.down, self.clamp = act, up, down, clamp
+        self.padding = kernel // 2
+        self.register_buffer("resample_filter", setup_filter(taps))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.weight_gain = 1 / math.sqrt(inputs * kernel**2)
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        # Where nothing bends or limits what comes out, the weights take the gain for it.
+        plain = self.act == "linear" and self.bias is None and self.clamp is None
+        weight = self.weight * (self.weight_gain * gain if plain else self.weight_gain)
+        x = conv2d_resample(
+            x,
+            weight.to(x.dtype),
+            self.resample_filter,
+            self.up,
+            self.down,
+            self.padding,
+            flip_weight=self.up == 1,
+        )
+        if plain:
+            return x
+        return scaled_act(x, self.bias, self.act, gain, self.clamp)
+
+
+def scaled_act(
+    x: Tensor, bias: Tensor | None, act: Activation, gain: float, clamp: float | None
+) -> Tensor:
+    """The activation with `gain` on top of its own, which also scales `clamp`."""
+    clamp = None if clamp is None else clamp * gain
+    return bias_act(x, bias, act=act, gain=GAINS[act] * gain, clamp=clamp)

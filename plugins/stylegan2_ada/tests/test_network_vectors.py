@@ -1,0 +1,165 @@
+"""The networks and the objective against what the reference implementation computes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from conftest import Vectors
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+import ganctl_stylegan2_ada.synthesis
+from ganctl import Batch, ImageSpec, Players, Progress, random
+from ganctl_stylegan2_ada import StyleGAN2ObjectiveOptions, StyleGAN2Options
+from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
+from ganctl_stylegan2_ada.generator import StyleGAN2Generator
+from ganctl_stylegan2_ada.objective import stylegan2_phases
+
+
+def options_and_spec(
+    g: dict[str, Any], d: dict[str, Any], **others: Any
+) -> tuple[StyleGAN2Options, ImageSpec]:
+    """From the arguments that the reference's networks were made with."""
+    side = g["img_resolution"]
+    options = StyleGAN2Options(
+        z_dim=g["z_dim"],
+        w_dim=g["w_dim"],
+        mapping_layers=g["mapping_kwargs"]["num_layers"],
+        channel_base=g["synthesis_kwargs"]["channel_base"],
+        channel_max=g["synthesis_kwargs"]["channel_max"],
+        d_mapping_layers=d.get("mapping_kwargs", {}).get("num_layers", 8),
+        mbstd_group=d["epilogue_kwargs"]["mbstd_group_size"],
+        **{"half_resolutions": 0, "conv_clamp": None, **others},
+    )
+    return options, ImageSpec(side, side, g["img_channels"], g["c_dim"])
+
+
+def load(network: nn.Module, vectors: Vectors, prefix: str) -> None:
+    tensors = {k.removeprefix(prefix): v for k, v in vectors.arrays.items() if k.startswith(prefix)}
+    network.load_state_dict(tensors)  # names and shapes are all of them the same
+
+
+@pytest.fixture
+def networks(
+    vectors: Callable[[str], Vectors],
+) -> tuple[Vectors, StyleGAN2Generator, StyleGAN2Discriminator]:
+    file = vectors("net_uncond.npz")
+    (case,) = file.cases
+    made_with = options_and_spec(case["params"]["G_kwargs"], case["params"]["D_kwargs"])
+    g, d = StyleGAN2Generator(*made_with), StyleGAN2Discriminator(*made_with)
+    load(g, file, "G/")
+    load(d, file, "D/")
+    return file, g.eval(), d.eval()
+
+
+def near(file: Vectors, key: str, value: Tensor, tolerance: float = 2e-5) -> None:
+    expected = file[key]
+    assert value.shape == expected.shape, key
+    error = (value.detach() - expected).abs().max() / expected.abs().max().clamp(1e-30)
+    assert error <= tolerance, (key, error.item())
+
+
+def test_images_and_styles(networks: Any) -> None:
+    file, g, _ = networks
+    z = file["z"]
+    for psi, cutoff, name in ((1, None, "psi1"), (0.7, None, "psi07"), (0.5, 3, "psi05_cut3")):
+        ws = g.mapping(z, None, psi, cutoff)
+        near(file, f"ws_{name}", ws)
+        near(file, f"img_const_{name}", g.synthesis(ws, "const"))
+    near(file, "img_none_psi07", g.synthesis(g.mapping(z, None, 0.7), "none"))
+
+
+def test_noise_is_drawn_layer_by_layer(networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, g, _ = networks
+    draws = iter(file.cases[0]["params"]["random_noise_draws"])
+
+    def drawn(n: int, *shape: int, device: torch.device) -> Tensor:
+        draw = next(draws)
+        assert draw["shape"] == [n, *shape]
+        return file[draw["key"]]
+
+    monkeypatch.setattr(random, "randn", drawn)
+    near(file, "img_random_psi1", g(file["z"]))
+    assert next(draws, None) is None
+
+
+def test_logits(networks: Any) -> None:
+    file, _, d = networks
+    near(file, "logits_img_in", d(file["img_in"]))
+    near(file, "logits_fake", d(file["img_const_psi1"]))
+
+
+def test_mean_style(networks: Any) -> None:
+    file, g, _ = networks
+    g.train()
+    untracked = g.mapping.w_avg.clone()
+    near(file, "ws_train", g.mapping(file["z"], track=False))
+    assert torch.equal(g.mapping.w_avg, untracked)
+    g.mapping(file["z"])
+    near(file, "w_avg_after", g.mapping.w_avg)
+
+
+def test_activations(networks: Any) -> None:
+    file, g, d = networks
+    seen = {}
+    for letter, network in (("G", g), ("D", d)):
+        for name, module in network.named_modules():
+            key = f"act/{letter}.{name}"
+            module.register_forward_hook(lambda _m, _i, out, key=key: seen.setdefault(key, out))
+    g.synthesis(file["ws_psi07"], "const")
+    d(file["img_in"])
+    keys = [key for key in file.arrays if key.startswith("act/")]
+    assert len(keys) > 20
+    for key in keys:
+        out = seen[key][0] if isinstance(seen[key], tuple) else seen[key]
+        near(file, key, out[: len(file[key])])
+
+
+def test_gradients(networks: Any) -> None:
+    file, g, d = networks
+    z = file["z"].clone().requires_grad_()
+    loss = softplus(-d(g.synthesis(g.mapping(z), "const"))).mean()
+    near(file, "gloss_const", loss)
+    loss.backward()
+    near(file, "gloss_const/dz", z.grad)
+    for name, parameter in g.named_parameters():
+        near(file, f"gloss_const/d:{name}", parameter.grad, 1e-4)
+
+
+def test_r1(networks: Any) -> None:
+    file, _, d = networks
+    images = file["img_in"].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(d(images).sum(), images, create_graph=True)
+    penalty = gradient.square().sum((1, 2, 3))
+    near(file, "r1/grad_img", gradient)
+    near(file, "r1/penalty", penalty)
+    penalty.mean().backward()
+    for name, parameter in d.named_parameters():
+        if parameter.grad is not None:
+            near(file, f"r1/d:{name}", parameter.grad, 1e-4)
+
+
+def test_float16(
+    vectors: Callable[[str], Vectors], networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _, _ = networks
+    monkeypatch.setattr(
+        ganctl_stylegan2_ada.synthesis,
+        "compute_dtype",
+        lambda float16, device: torch.float16 if float16 else torch.float32,
+    )
+    monkeypatch.setattr(
+        ganctl_stylegan2_ada.discriminator,
+        "compute_dtype",
+        ganctl_stylegan2_ada.synthesis.compute_dtype,
+    )
+    (case,) = file.cases
+    made_with = options_and_spec(
+        case["params"]["G_kwargs"], case["params"]["D_kwargs"], half_resolutions=4, conv_clamp=256.0
+    )
+    g, d = StyleGAN2Generator(*made_with).eval(), StyleGAN2Discriminator(*made_with).eval()
+    load(g, file, "G/")
+    load(d, file, "D/")
+    near(file, "img_const_psi07_fp16", g.synthesis(file["ws_psi07"], "const"), 1e-2)
+    near(file, "logits_img_in_fp16", d(file["img_in"]), 1e-2)
