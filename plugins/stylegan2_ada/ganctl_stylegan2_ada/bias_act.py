@@ -64,7 +64,7 @@ def bias_act(
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
         b = b.to(x.dtype).reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
     if clamp is not None:  # as y will have it, so that y tells where it was clamped
-        clamp = torch.tensor(clamp, dtype=x.dtype).item()
+        clamp = torch.tensor(clamp, dtype=x.dtype, device="cpu").item()
     return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp))  # type: ignore[no-untyped-call]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from reference_networks import load_network, options_and_spec
+from torch import Tensor
 
 from ganctl import Batch, Phase, Players, Progress, random
 from ganctl_stylegan2_ada import StyleGAN2ObjectiveOptions
@@ -17,6 +17,14 @@ from ganctl_stylegan2_ada.generator import StyleGAN2Generator
 from ganctl_stylegan2_ada.objective import stylegan2_phases
 
 NAMES = {"G": "G", "D": "D", "PL": "Greg", "R1": "Dreg"}
+STATISTICS = {
+    "logits/real": "scores/real",
+    "logits/fake": "scores/fake",
+    "sign/real": "signs/real",
+    "sign/fake": "signs/fake",
+    "penalty/path_length": "pl_penalty",
+    "penalty/r1": "r1_penalty",
+}
 
 
 class Replay:
@@ -110,7 +118,13 @@ def test_phases(vectors: Callable[[str], Any], trial: Any) -> None:
         for name, parameter in players[phase.player].named_parameters():
             grad = parameter.grad
             results[f"grad/{name}"] = torch.zeros_like(parameter) if grad is None else grad
-        expected = {role: key for role, key in case["outputs"].items() if "stat/" not in role}
+        for ours, theirs in STATISTICS.items():
+            if ours in batch.reports:
+                (value,) = batch.reports[ours]
+                results[f"stat/Loss/{theirs}"] = value.flatten()
+        expected = {role: key for role, key in case["outputs"].items() if role in results}
+        left = case["outputs"].keys() - expected
+        assert all(role.endswith(("/loss", "/reg")) or phase.name in ("G", "R1") for role in left)
         results = {role: results[role] for role in expected}
         file.compare({**case, "outputs": expected}, **results)
     file.check(15)

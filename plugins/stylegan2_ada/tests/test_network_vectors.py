@@ -1,6 +1,6 @@
 """The networks and the objective against what the reference implementation computes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +11,9 @@ from torch.nn.functional import softplus
 
 import ganctl_stylegan2_ada.discriminator
 import ganctl_stylegan2_ada.synthesis
-from ganctl import Batch, ImageSpec, Players, Progress, random
-from ganctl_stylegan2_ada import StyleGAN2ObjectiveOptions, StyleGAN2Options
+from ganctl import random
 from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
 from ganctl_stylegan2_ada.generator import StyleGAN2Generator
-from ganctl_stylegan2_ada.objective import stylegan2_phases
 
 
 @pytest.fixture
