@@ -52,7 +52,7 @@ class SynthesisLayer(nn.Module):
             x,
             self.weight,
             self.affine(w),
-            self._noise(len(x), noise, gain),
+            self._noise(x.shape[0], noise, gain),
             up=self.up,
             padding=1,
             f=self.resample_filter,
@@ -134,7 +134,7 @@ class SynthesisBlock(nn.Module):
         """Features (N, I, H/2, W/2) and image (N, C, H/2, W/2) → both at (H, W)."""
         w = next(ws)
         if x is None:
-            x = self.const.to(compute_dtype(self.float16, w.device)).expand(len(w), -1, -1, -1)
+            x = self.const.to(compute_dtype(self.float16, w.device)).expand(w.shape[0], -1, -1, -1)
             x = x.contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, w, noise)
         else:
