@@ -27,6 +27,8 @@ COMMANDS = [
     "resume",
     "sweep",
     "generate",
+    "mix",
+    "export",
     "evaluate",
     "plot",
     "compare",

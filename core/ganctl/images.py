@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 _SEAM = 2
-"""White pixels between the images of a `sample_grid`."""
+"""White pixels between the images of a `sample_grid`, or of a table."""
+_FONT, _LONGEST_NAME = 14, 24
 
 
 class Images(np.ndarray[Any, np.dtype[np.uint8]]):
@@ -56,8 +58,56 @@ def grid(
 
 def sample_grid(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
     """A grid to look at: images under 64 pixels enlarged, their pixels kept sharp."""
+    return grid(enlarged(images), columns, gap=_SEAM)
+
+
+def enlarged(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(N, H, W, C): those under 64 pixels several times as large, their pixels kept sharp."""
     factor = max(1, 64 // max(images.shape[1:3]))
-    return grid(images.repeat(factor, axis=1).repeat(factor, axis=2), columns, gap=_SEAM)
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def labelled(
+    table: Sequence[Sequence[Image | None]], rows: Sequence[str], columns: Sequence[str] = ()
+) -> Image:
+    """Rows of equally large pictures on white, with the rows' names beside and columns' above.
+
+    Rows may be of different lengths; None leaves a place empty.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    first = next(picture for row in table for picture in row if picture is not None)
+    font = ImageFont.load_default(_FONT)
+
+    def widest(names: Sequence[str]) -> int:
+        return max((math.ceil(font.getlength(name)) for name in names), default=0)
+
+    rows, columns = [_legible(name) for name in rows], [_legible(name) for name in columns]
+    left = widest(rows) + 2 * 6 if any(rows) else _SEAM
+    top = _FONT + 2 * 4 if any(columns) else _SEAM
+    width, height = max(first.width, widest(columns)) + _SEAM, first.height + _SEAM
+    size = left + max(map(len, table)) * width, top + len(table) * height
+    canvas = Image.new(first.mode, size, "white")
+    pen = ImageDraw.Draw(canvas)
+    for column, name in enumerate(columns):
+        centre = left + column * width + (width - _SEAM) / 2
+        pen.text((centre, top / 2), name, "black", font, anchor="mm")
+    for number, (pictures, name) in enumerate(zip(table, rows, strict=True)):
+        y = top + number * height
+        pen.text((6, y + height / 2), name, "black", font, anchor="lm")
+        for column, picture in enumerate(pictures):
+            if picture is not None:
+                x = left + column * width + (width - _SEAM - picture.width) // 2
+                canvas.paste(picture, (x, y))
+    return canvas
+
+
+def _legible(name: str) -> str:
+    """One short line of characters that can be drawn."""
+    name = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name
+    )
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def cut_grid(table: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -71,6 +71,10 @@ class Generator(Network):
         raise NotImplementedError
 
 
+Noise = Literal["random", "const", "none"]
+"""Of a synthesis: drawn anew, the same at every call, or left out."""
+
+
 class Mapping(Protocol):
     """Latents to styles: a module, or a method."""
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from . import checkpoint
+from . import checkpoint, random
 from .errors import UserError
 from .images import Images
-from .interfaces import Generator, Progress, to_pixels
+from .interfaces import Generator, Noise, Progress, StyleGenerator, to_pixels
 from .options import dump
 from .options import load as load_options
 from .registry import Entry, entries, find
@@ -36,22 +37,106 @@ class Model:
 
     @torch.no_grad()
     def generate(
-        self, seeds: Sequence[int], classes: int | Sequence[int] | None = None, batch: int = 32
+        self,
+        seeds: Sequence[int],
+        classes: int | Sequence[int] | None = None,
+        batch: int = 32,
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise: Noise = "const",
     ) -> Images:
         """One image per seed, as a uint8 array (N, H, W, C) with `pil()` and `grid()`.
 
-        `classes` is one class for all or one per seed; a conditional model without it takes the
-        seed modulo the number of classes. Raises `UserError` for seeds or classes out of range.
+        An image follows from its seed, its class and these settings alone. `classes` is one class
+        for all or one per seed; a conditional model without it takes the seed modulo the number of
+        classes. The other settings are for style generators. `truncation` is any finite number: 1
+        leaves styles as they are, 0 makes them the mean, less than 0 what lies opposite; with a
+        `truncation_cutoff`, 0 to num_ws, the first so many only. `noise` is the model's own, drawn
+        from the seed, or left out.
+
+        Raises `UserError` for seeds, classes or settings out of range, and for settings that the
+        architecture does not have.
         """
         seeds = list(seeds)
         if not seeds:
             raise UserError("no seeds: give at least one")
         labels = self._labels(seeds, classes)
+        if noise not in get_args(Noise):
+            raise UserError(f"noise: {noise!r} is not one of {', '.join(get_args(Noise))}")
+        settings = self._truncation(truncation, truncation_cutoff)
+        for name, changed in (("truncation", settings != (1, None)), ("noise", noise != "const")):
+            if changed:
+                self.style_generator(name)
+
+        def make(rows: slice) -> Tensor:
+            z, c = self.latents(seeds[rows]), None if labels is None else labels[rows]
+            if isinstance(self.generator, StyleGenerator):
+                ws = self.generator.mapping(z, c, *settings)
+                return self.generator.synthesis(ws, noise)
+            images: Tensor = self.generator(z, c)
+            return images
+
+        return self._paint(make, seeds, batch)
+
+    @torch.no_grad()
+    def styles(
+        self,
+        seeds: Sequence[int],
+        classes: int | Sequence[int] | None = None,
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """The styles (N, num_ws, w_dim) from which `generate` makes its images.
+
+        Raises `UserError` as it does, and for a generator without styles.
+        """
+        mapping = self.style_generator("styles").mapping
+        settings = self._truncation(truncation, truncation_cutoff)
+        return mapping(self.latents(seeds), self._labels(list(seeds), classes), *settings)
+
+    @torch.no_grad()
+    def synthesise(self, ws: Tensor, batch: int = 32) -> Images:
+        """The images (N, H, W, C) of styles (N, num_ws, w_dim), with the model's own noise.
+
+        Raises `UserError` for a generator without styles.
+        """
+        synthesis = self.style_generator("styles").synthesis
+        ws = ws.to(self.device)
+        return self._paint(lambda rows: synthesis(ws[rows], "const"), range(len(ws)), batch)
+
+    def style_generator(self, purpose: str) -> StyleGenerator:
+        """The generator, where it has styles; else a `UserError` that begins with `purpose`."""
+        if isinstance(self.generator, StyleGenerator):
+            return self.generator
+        name = self.header.get("architecture", {}).get("name", type(self.generator).__name__)
+        raise UserError(f"{purpose}: this model is of the architecture {name}, which has no styles")
+
+    def _truncation(self, psi: float, cutoff: int | None) -> tuple[float, int | None]:
+        if not math.isfinite(psi):
+            raise UserError(f"truncation: {psi} is not a finite number")
+        if cutoff is not None:
+            most = self.style_generator("truncation").num_ws
+            if not 0 <= cutoff <= most:
+                raise UserError(f"truncation cutoff {cutoff}: this model has {most} styles")
+        return psi, cutoff
+
+    def _paint(self, make: Callable[[slice], Tensor], seeds: Sequence[int], batch: int) -> Images:
+        """What `make` gives for rows, in batches; of a generator that draws random numbers, one
+        by one, so that each image's follow from its own seed."""
         parts = []
-        for start in range(0, len(seeds), batch):
-            z = self.latents(seeds[start : start + batch])
-            c = None if labels is None else labels[start : start + batch]
-            parts.append(to_pixels(self.generator(z, c)))
+        with random.preserved(self.device):
+            start = 0
+            while start < len(seeds):
+                random.seed_everything(random.derive(seeds[start], "generate"))
+                before = random.states(self.device)
+                images = make(slice(start, start + batch))
+                if len(images) > 1 and random.states(self.device) != before:
+                    batch = 1
+                    continue
+                parts.append(to_pixels(images))
+                start += batch
         return np.concatenate(parts).view(Images)
 
     def _labels(self, seeds: list[int], classes: int | Sequence[int] | None) -> Tensor | None:

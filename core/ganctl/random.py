@@ -34,6 +34,35 @@ def seed_everything(value: int) -> None:
         torch.mps.manual_seed(value)
 
 
+def states(device: torch.device) -> list[bytes]:
+    """Of torch's default generators, the CPU's and the device's: they change with every draw."""
+    return [state.numpy().tobytes() for state in _states(device)]
+
+
+@contextmanager
+def preserved(device: torch.device) -> Iterator[None]:
+    """Within: draws on the CPU and the device change nothing of those that come after."""
+    cpu, *others = _states(device)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        for state in others:
+            if device.type == "cuda":
+                torch.cuda.set_rng_state(state, device)
+            else:
+                torch.mps.set_rng_state(state)
+
+
+def _states(device: torch.device) -> list[Tensor]:
+    found = [torch.get_rng_state()]
+    if device.type == "cuda":
+        found.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        found.append(torch.mps.get_rng_state())
+    return found
+
+
 @dataclass(frozen=True)
 class _Rows:
     start: int

@@ -14,7 +14,7 @@ from ..errors import GanctlError, UserError
 from ..options import describe
 from ..training.plan import Choice, choose_evaluators
 from .console import progress, say
-from .generate import parse_seeds
+from .lists import parse_seeds
 from .parse import Group, first_pass, run_command, with_options
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ COMMANDS = {
     "resume": "Continue a run from its newest checkpoint.",
     "sweep": "Train the same model with different options, and rank them by a figure.",
     "generate": "Make pictures with a trained model.",
+    "mix": "Mix the styles of seeds: coarse traits of one, fine ones of another.",
+    "export": "Write a model's generator as ONNX, for use without PyTorch.",
     "evaluate": "Measure a model's images, or any pictures, against a set: FID and others.",
     "plot": "Draw a run's losses and figures as a PNG.",
     "compare": "Draw several runs beside each other, curves and samples.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..images import to_pil
+from ..images import labelled, to_pil
 from .dataset import Dataset
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ MOST_NAMED = 16
 
 _SMALLEST, _LARGEST = 64, 128
 """Sides of a cell: smaller images are enlarged, larger ones reduced."""
-_GAP, _LONGEST_NAME = 2, 24
 
 
 def contact_sheet(dataset: Dataset, seed: int | None = None) -> Image:
@@ -35,7 +34,7 @@ def contact_sheet(dataset: Dataset, seed: int | None = None) -> Image:
         names = [""] * len(rows)
     else:
         names = [class_name(dataset, int(dataset.labels[row[0]])) for row in rows]
-    return _draw([[_cell(dataset, index) for index in row] for row in rows], names)
+    return labelled([[_cell(dataset, index) for index in row] for row in rows], names)
 
 
 def class_name(dataset: Dataset, label: int) -> str:
@@ -79,31 +78,3 @@ def _cell(dataset: Dataset, index: int) -> Image:
         ground = Image.fromarray(checker).convert("RGBA")
         image = Image.alpha_composite(ground, image)
     return image.convert("RGB")
-
-
-def _draw(rows: list[list[Image]], names: list[str]) -> Image:
-    """Rows of equal cells on white; each row's name to its left."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(14)
-    names = [_legible(name) for name in names]
-    left = max(math.ceil(font.getlength(name)) for name in names)
-    left += 2 * 6 if left else _GAP
-    width, height = rows[0][0].width + _GAP, rows[0][0].height + _GAP
-    size = left + max(map(len, rows)) * width, _GAP + len(rows) * height
-    canvas = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(canvas)
-    for number, (row, name) in enumerate(zip(rows, names, strict=True)):
-        top = _GAP + number * height
-        draw.text((6, top + height / 2), name, "black", font, anchor="lm")
-        for column, image in enumerate(row):
-            canvas.paste(image, (left + column * width, top))
-    return canvas
-
-
-def _legible(name: str) -> str:
-    """One short line of characters that can be drawn."""
-    name = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name
-    )
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
