@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .options import Opt as Opt
     from .plugin import Architecture as Architecture
     from .plugin import Augmentation as Augmentation
+    from .plugin import Command as Command
     from .plugin import Evaluation as Evaluation
     from .plugin import Hook as Hook
     from .plugin import Item as Item
@@ -61,7 +62,7 @@ _HOME = {
     "model": ["Model", "load"],
     "options": ["Opt"],
     "plugin": [
-        *("Architecture", "Augmentation", "Evaluation", "Hook", "Item"),
+        *("Architecture", "Augmentation", "Command", "Evaluation", "Hook", "Item"),
         *("NoOptions", "Objective", "Recipe", "Source"),
     ],
 }

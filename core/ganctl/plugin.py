@@ -211,8 +211,27 @@ class Hook(Plugin[O]):
     kind = "hook"
 
 
+class Command(Plugin[NoOptions]):
+    """A command of `ganctl` beside its own; the entry point's name is what people type.
+
+    The class's docstring is what `ganctl NAME --help` begins with.
+    """
+
+    kind = "command"
+
+    def main(self, *args: Any, **kwargs: Any) -> int:
+        """What the command does; returns the exit status.
+
+        Written with parameters of its own, annotated for Typer, which parses the command line
+        by them: `def main(self, file: Annotated[str, typer.Argument(help="…")]) -> int`. What
+        is raised, a `UserError` or `GanctlError`, is shown as one line.
+        """
+        raise NotImplementedError
+
+
 KINDS: dict[str, type[Plugin[Any]]] = {
-    base.kind: base for base in (Architecture, Objective, Augmentation, Evaluation, Source, Hook)
+    base.kind: base
+    for base in (Architecture, Objective, Augmentation, Evaluation, Source, Hook, Command)
 }
 GROUPS = {kind: f"ganctl.{kind}s" for kind in KINDS}
 """Entry-point group of each kind: `ganctl.architectures` and so on."""
