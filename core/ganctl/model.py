@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor
 from . import checkpoint
 from .errors import UserError
 from .images import Images
-from .interfaces import Generator, Progress, to_pixels
+from .interfaces import Generator, Network, Progress, to_pixels
 from .options import dump
 from .options import load as load_options
-from .registry import Entry, entries, find
+from .plugin import Architecture
+from .registry import Entry, entries, entry_of, find
 from .spec import ImageSpec
 
 
@@ -114,6 +115,39 @@ def header(entry: Entry, options: Any, spec: ImageSpec, training: dict[str, Any]
         "spec": spec.to_json(),
         "training": training,
     }
+
+
+def save(
+    path: str | Path,
+    architecture: Architecture[Any],
+    options: Any,
+    spec: ImageSpec,
+    generator: Generator,
+    networks: Mapping[str, Network] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a generator that was not trained here, for every command to take.
+
+    A `path` that ends in `.safetensors` is the generator's file, which is replaced if it is
+    there. Any other is a checkpoint folder, which must not be there; it also holds `networks`
+    to train on from, by the players' names. `source` says in the header where they are from.
+    Raises `GanctlError` when the disk refuses.
+    """
+    path = Path(path)
+    training = {"step": 0, "images": 0, "total": 0}
+    about = header(entry_of(architecture), options, spec, training) | {"source": source}
+    if path.suffix == ".safetensors":
+        checkpoint.write_file(path, generator.state_dict(), about)
+        return
+    files = {checkpoint.GENERATOR: (generator.state_dict(), about)}
+    if networks:
+        tensors = {
+            f"{player}.{name}": tensor
+            for player, network in networks.items()
+            for name, tensor in network.state_dict().items()
+        }
+        files[checkpoint.TRAINING] = tensors, training | {"source": source}
+    checkpoint.write(path, files)
 
 
 def latents(seeds: Iterable[int], z_dim: int) -> Tensor:

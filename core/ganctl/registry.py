@@ -159,6 +159,15 @@ def find(kind: str, name: str) -> Entry:
     )
 
 
+def entry_of(plugin: Plugin[Any]) -> Entry:
+    """What announces this very class. Raises `PluginError` when it is not installed."""
+    value = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+    offers = [e for e in _installed() if (e.kind, e.value) == (plugin.kind, value)]
+    if not offers:
+        raise PluginError(f"{plugin.kind} {value} is not installed: no entry point names it")
+    return min(offers, key=lambda e: e.distribution)
+
+
 def is_hidden(kind: str, name: str) -> bool:
     """Whether a plugin of that name is installed, and GANCTL_PLUGINS hides it."""
     return "GANCTL_PLUGINS" in os.environ and any(
