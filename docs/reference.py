@@ -93,7 +93,7 @@ def rows_of(declaration: Any) -> tuple[str, list[Row], list[Row]]:
         given = [f for f in (info.default, *(info.param_decls or ())) if isinstance(f, str)]
         flags = "/".join(given or [f"--{name.replace('_', '-')}"]).split("/")
         is_flag = kind is bool or bool in get_args(kind)
-        if not is_flag and parameter.default is not None:
+        if not is_flag and parameter.default not in (None, parameter.empty):
             meaning += f" [default: {parameter.default}]"
         value = "" if is_flag else values(info.metavar or value_name(kind))
         options.append((", ".join(map(code, flags)), value, meaning))
@@ -274,8 +274,9 @@ INTERFACES = {
         "random.py",
         ("randn", "dropout_mask"),
     ),
-    "Trained models": ("", "model.py", ("load", "Model")),
+    "Trained models": ("", "model.py", ("load", "save", "Model")),
     "Pictures": ("", "images.py", ("Images",)),
+    "Files from the web": ("", "web.py", ("download", "Unreachable")),
     "Errors": ("", "errors.py", ("GanctlError", "UserError")),
     "Reading pictures": ("", "data/pixels.py", ("Unreadable",)),
     "": ("", "data/dataset.py", ("is_image_name",)),

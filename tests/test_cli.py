@@ -33,6 +33,7 @@ COMMANDS = [
     "montage",
 ]
 COMMANDS += ["list-plugins", "describe", "doctor"]
+COMMANDS += ["import-nvidia"]  # of plugins
 
 
 def generators(run: Path) -> dict[str, bytes]:

@@ -26,11 +26,17 @@ GENERATOR, TRAINING = "generator.safetensors", "training.safetensors"
 _KEY = "ganctl"  # one key: safetensors writes several in no fixed order
 
 
-def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]]]) -> None:
+def write(
+    folder: Path,
+    files: dict[str, tuple[dict[str, Tensor], dict[str, Any]]],
+    *,
+    replace: bool = False,
+) -> None:
     """Write `{file name: (tensors, header)}` as the checkpoint `folder`.
 
-    Raises `GanctlError` when the disk refuses; nothing of the checkpoint is left then and
-    the ones before it are as they were.
+    A folder that is there and not empty is an error, unless it is to be replaced. Raises
+    `GanctlError` when the disk refuses; nothing of the checkpoint is left then and the ones
+    before it are as they were.
     """
     part = folder.with_name(f".{folder.name}.part")
     try:
@@ -42,8 +48,14 @@ def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]
                 file.flush()
                 os.fsync(file.fileno())
         sync_folder(part)
+        old = folder.with_name(f".{folder.name}.old")
+        if replace and folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
         part.rename(folder)
         sync_folder(folder.parent)
+        if replace:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise GanctlError(f"cannot write checkpoint {folder}: {error.strerror or error}") from None

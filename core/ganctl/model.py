@@ -128,10 +128,10 @@ def save(
 ) -> None:
     """Write a generator that was not trained here, for every command to take.
 
-    A `path` that ends in `.safetensors` is the generator's file, which is replaced if it is
-    there. Any other is a checkpoint folder, which must not be there; it also holds `networks`
-    to train on from, by the players' names. `source` says in the header where they are from.
-    Raises `GanctlError` when the disk refuses.
+    A `path` that ends in `.safetensors` is the generator's file. Any other is a checkpoint
+    folder, which also holds `networks` to train on from, by the players' names. What is there
+    is replaced. `source` says in the header where they are from. Raises `GanctlError` when
+    the disk refuses.
     """
     path = Path(path)
     training = {"step": 0, "images": 0, "total": 0}
@@ -147,7 +147,7 @@ def save(
             for name, tensor in network.state_dict().items()
         }
         files[checkpoint.TRAINING] = tensors, training | {"source": source}
-    checkpoint.write(path, files)
+    checkpoint.write(path, files, replace=True)
 
 
 def latents(seeds: Iterable[int], z_dim: int) -> Tensor:
