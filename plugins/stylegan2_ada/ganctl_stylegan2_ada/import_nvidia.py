@@ -61,10 +61,10 @@ class ImportNvidia(Command, api=1):
         lone = model.suffix == ".safetensors"
         networks = {}
         if imported.players is None:
-            say(f"the model cannot be trained on with its own discriminator: {imported.left_out}")
+            say(f"ganctl: note: no discriminator to train on with: {imported.left_out}")
         elif lone:
             say(
-                f"{model} has no discriminator; to train on with it, write a folder: "
+                f"ganctl: note: {model} has no discriminator; to train on with it, write a folder: "
                 f"--out {model.with_suffix('')}"
             )
         else:
@@ -133,4 +133,4 @@ def sha256(path: Path) -> str:
 
 
 def say(message: str) -> None:
-    print(f"ganctl: note: {message}", file=sys.stderr, flush=True)
+    print(message, file=sys.stderr, flush=True)

@@ -46,8 +46,8 @@ def generator(name: str, record: TensorFlowRecord) -> Found:
     arguments.only("normalize_latents", True)
     arguments.only("use_noise", True)
     spec, shared = _common(arguments)
-    tensors = _renamed(name, record, GENERATOR)
-    return Found(name, spec, options | shared, tensors)
+    arguments.end()
+    return Found(name, spec, options | shared, _renamed(name, record, GENERATOR))
 
 
 def discriminator(name: str, record: TensorFlowRecord) -> Found:
