@@ -93,9 +93,7 @@ class Mapping(Protocol):
 class Synthesis(Protocol):
     """Styles to images: a module, or a method."""
 
-    def __call__(
-        self, ws: Tensor, noise: Literal["random", "const", "none"] = "random"
-    ) -> Tensor:
+    def __call__(self, ws: Tensor, noise: Literal["random", "const", "none"] = "random") -> Tensor:
         """ws (N, num_ws, w_dim) → (N, C, H, W) in [-1, 1].
 
         `noise` is drawn anew, or the same at every call, or left out.

@@ -22,14 +22,19 @@ class Row:
     dtype: str
 
 
+DEEPEST = 3
+"""Modules nested deeper (`synthesis.b4.conv1.affine`) are counted with the one around them."""
+
+
 def layer_table(network: nn.Module, *inputs: Tensor | None) -> list[Row]:
     """Rows in order of execution for modules that hold tensors or have no children."""
     rows: list[Row] = []
     handles = []
-    names = {module: name for name, module in network.named_modules()}
+    names = {module: name for name, module in network.named_modules() if name.count(".") < DEEPEST}
 
     def record(module: nn.Module, _inputs: Any, output: Any) -> None:
-        own = _own(module)
+        whole = names[module].count(".") == DEEPEST - 1
+        own = _held(module, whole)
         if any(module.children()) and not any(own):
             return
         first = next(_tensors(output), None)
@@ -72,9 +77,9 @@ def training_bytes(
     return total
 
 
-def _own(module: nn.Module) -> tuple[int, int]:
-    parameters = sum(p.numel() for p in module.parameters(recurse=False))
-    return parameters, sum(b.numel() for b in module.buffers(recurse=False))
+def _held(module: nn.Module, whole: bool) -> tuple[int, int]:
+    parameters = sum(p.numel() for p in module.parameters(recurse=whole))
+    return parameters, sum(b.numel() for b in module.buffers(recurse=whole))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from ganctl import Architecture, Augmentation, ImageSpec, Objective, Opt, Recipe
+from ganctl import Architecture, Augmentation, ImageSpec, Objective, Opt, Recipe, UserError
 
 from . import recipes
 
@@ -178,6 +178,11 @@ class ADA(Augmentation[ADAOptions], api=1):
         from .adaptive import AdaptiveAugmenter
         from .augment.presets import PRESETS
 
+        if spec.channels not in (1, 3):
+            raise UserError(
+                f"augment: ada knows gray and RGB images, not {spec.channels} channels: "
+                "--augment none, or another augmenter"
+            )
         return AdaptiveAugmenter(
             PRESETS[options.pipe],
             p=0.0 if options.p is None else options.p,

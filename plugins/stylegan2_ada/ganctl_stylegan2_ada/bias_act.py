@@ -46,12 +46,14 @@ def bias_act(
     alpha: float | None = None,
     gain: float | None = None,
     clamp: float | None = None,
+    inplace: bool = False,
 ) -> Tensor:
     """clamp(gain·φ(x + b)); x of any shape, b as long as x is along `dim`.
 
     `alpha` ≥ 0 is lrelu's slope below 0 (0.2), and of no effect on the others. `gain` > 0 is
     as default that of `GAINS`. `clamp` ≥ 0 limits the result to [−clamp, clamp]; there, and
-    at the limits, gradients are 0; a kink has the slope of its left side.
+    at the limits, gradients are 0; a kink has the slope of its left side. `inplace` puts the
+    result where x was, if φ is of straight pieces; what made x must not need it any more.
     """
     if act not in GAINS:
         raise ValueError(f"{act!r} is no activation; there are {', '.join(GAINS)}")
@@ -64,8 +66,9 @@ def bias_act(
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
         b = b.to(x.dtype).reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
     if clamp is not None:  # as y will have it, so that y tells where it was clamped
-        clamp = torch.tensor(clamp, dtype=x.dtype).item()
-    return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp))  # type: ignore[no-untyped-call]
+        clamp = torch.tensor(clamp, dtype=x.dtype, device="cpu").item()
+    inplace = inplace and act in STRAIGHT
+    return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp, inplace))  # type: ignore[no-untyped-call]
 
 
 class _BiasAct(torch.autograd.Function):
@@ -78,8 +81,13 @@ class _BiasAct(torch.autograd.Function):
         alpha: float,
         gain: float,
         clamp: float | None,
+        inplace: bool,
     ) -> Tensor:
-        z = x.clone() if b is None else x + b
+        if inplace:
+            ctx.mark_dirty(x)
+            z = x if b is None else x.add_(b)
+        else:
+            z = x.clone() if b is None else x + b
         y = _activate(z, act, alpha)
         if gain != 1:
             y.mul_(gain)
@@ -102,7 +110,7 @@ class _BiasAct(torch.autograd.Function):
         z = x if b is None else x + b  # on the graph, for the second order
         dx = cast(Tensor, _Slope.apply(grads[0], y, z, *ctx.settings))  # type: ignore[no-untyped-call]
         db = dx.sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[1] else None
-        return dx, db, None, None, None, None
+        return dx, db, None, None, None, None, None
 
 
 class _Slope(torch.autograd.Function):
@@ -146,6 +154,7 @@ class _Slope(torch.autograd.Function):
         return ddy, dyy, dyz, None, None, None, None
 
 
+STRAIGHT = {"linear", "relu", "lrelu"}
 CURVED = {"tanh", "sigmoid", "elu", "selu", "softplus", "swish"}
 
 
@@ -196,7 +205,8 @@ def _times_slope(
     elif act == "relu":
         dx = aten.threshold_backward(dy, y, 0).mul_(gain)
     elif act == "lrelu":  # y has the sign of z
-        dx = aten.leaky_relu_backward(dy, y, alpha, True).mul_(gain)
+        dx = aten.leaky_relu_backward(dy, y, alpha, True)
+        dx = dx if gain == 1 else dx.mul_(gain)
     else:
         assert y is not None
         dx = _slope(y / gain, act).mul_(dy).mul_(gain)

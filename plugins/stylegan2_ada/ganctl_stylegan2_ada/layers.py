@@ -81,19 +81,17 @@ class Conv2d(nn.Module):
         self.weight_gain = 1 / math.sqrt(inputs * kernel**2)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        # Where nothing bends or limits what comes out, the weights take the gain for it.
-        plain = self.act == "linear" and self.bias is None and self.clamp is None
-        weight = self.weight * (self.weight_gain * gain if plain else self.weight_gain)
+        gain *= GAINS[self.act]
         x = conv2d_resample(
             x,
-            weight.to(x.dtype),
+            (self.weight * (self.weight_gain * gain)).to(x.dtype),
             self.resample_filter,
             self.up,
             self.down,
             self.padding,
             flip_weight=self.up == 1,
         )
-        if plain:
+        if self.act == "linear" and self.bias is None and self.clamp is None:
             return x
         return scaled_act(x, self.bias, self.act, gain, self.clamp)
 
@@ -101,6 +99,11 @@ class Conv2d(nn.Module):
 def scaled_act(
     x: Tensor, bias: Tensor | None, act: Activation, gain: float, clamp: float | None
 ) -> Tensor:
-    """The activation with `gain` on top of its own, which also scales `clamp`."""
-    clamp = None if clamp is None else clamp * gain
-    return bias_act(x, bias, act=act, gain=GAINS[act] * gain, clamp=clamp)
+    """gain·φ(x/gain + bias), limited to what `clamp` is after φ's own gain; x is overwritten.
+
+    For φ of straight pieces through 0: there φ(gain·x) = gain·φ(x), so that the gain can go
+    into the weights that x was made with, which are fewer.
+    """
+    bias = None if bias is None else bias * gain
+    clamp = None if clamp is None else clamp * gain / GAINS[act]
+    return bias_act(x, bias, act=act, gain=1, clamp=clamp, inplace=True)

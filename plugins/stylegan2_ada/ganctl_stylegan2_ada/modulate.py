@@ -25,12 +25,14 @@ def modulated_conv2d(
     demodulate: bool = True,
     flip_weight: bool = True,
     fused: bool = True,
+    gain: float = 1.0,
 ) -> Tensor:
     """(N, I, H, W), w (O, I, Kh, Kw), styles (N, I) → (N, O, H·up/down, W·up/down).
 
     Weights of each sample's own: w' = s_i·w_oi (modulation) and
     w'' = w'·d_o with d_o = 1/√(Σ_ik w'² + ε) (demodulation); Karras et al. 2020a
-    (arXiv:1912.04958), eq. 1 and 3. `noise`, (H', W') or (N, 1, H', W'), is added.
+    (arXiv:1912.04958), eq. 1 and 3. `gain` scales the result; then `noise`, (H', W') or
+    (N, 1, H', W'), is added.
 
     `fused` builds these weights and convolves the batch as groups of one image; otherwise
     all share w, and activations are scaled by s before and by d after, which is the same number
@@ -48,6 +50,11 @@ def modulated_conv2d(
         w = w / (w.abs().amax((1, 2, 3), keepdim=True) * math.sqrt(w[0].numel()))
         styles = styles / styles.abs().amax(1, keepdim=True)
     d = demodulation(w, styles) if demodulate else None
+    if gain != 1:
+        if d is None:
+            styles = styles * gain
+        else:
+            d = d * gain
     if not fused:
         y = x * _maps(styles, x)
         y = conv2d_resample(y, w.to(x.dtype), f, up, down, padding, flip_weight=flip_weight)

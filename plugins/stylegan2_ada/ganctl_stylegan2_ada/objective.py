@@ -55,7 +55,7 @@ def stylegan2_phases(players: Players, options: StyleGAN2ObjectiveOptions) -> li
         """Weighted (‖Jᵀy‖ - mean)², equation 4, of a part of the batch."""
         n = max(len(batch) // options.pl_batch_shrink, 1)
         c = None if batch.labels is None else batch.labels[:n]
-        ws = mixed_styles(random.randn(n, styles.z_dim, device=batch.pixels.device), c)
+        ws = mixed_styles(players.latents(batch)[:n], c)
         images = styles.synthesis(ws)
         y = random.randn(*images.shape, device=images.device)
         y = y / math.sqrt(images.shape[2] * images.shape[3])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganctl import random
 
-from .bias_act import bias_act
+from .bias_act import GAINS, bias_act
 from .filters import setup_filter
 from .layers import RESAMPLE, Conv2d, Linear, scaled_act
 from .modulate import modulated_conv2d
@@ -47,26 +47,29 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
         """x (N, I, H, W), w (N, w_dim) → (N, O, H·up, W·up)."""
+        gain *= GAINS["lrelu"]
         x = modulated_conv2d(
             x,
             self.weight,
             self.affine(w),
-            self._noise(len(x), noise),
+            self._noise(len(x), noise, gain),
             up=self.up,
             padding=1,
             f=self.resample_filter,
             flip_weight=self.up == 1,
             fused=not self.training and x.device.type != "cpu",
+            gain=gain,
         )
         return scaled_act(x, self.bias, "lrelu", gain, self.clamp)
 
-    def _noise(self, n: int, noise: Noise) -> Tensor | None:
+    def _noise(self, n: int, noise: Noise, gain: float) -> Tensor | None:
         if noise == "none":
             return None
+        strength = self.noise_strength * gain
         if noise == "const":
-            return self.noise_const * self.noise_strength
+            return self.noise_const * strength
         shape = (1, *self.noise_const.shape)
-        return random.randn(n, *shape, device=self.noise_const.device) * self.noise_strength
+        return random.randn(n, *shape, device=self.noise_const.device) * strength
 
 
 class ToRGB(nn.Module):

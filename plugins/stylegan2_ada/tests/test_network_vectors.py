@@ -1,59 +1,35 @@
 """The networks and the objective against what the reference implementation computes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from conftest import Vectors
-from torch import Tensor, nn
+from reference_networks import load_network, options_and_spec
+from torch import Tensor
 from torch.nn.functional import softplus
 
+import ganctl_stylegan2_ada.discriminator
 import ganctl_stylegan2_ada.synthesis
-from ganctl import Batch, ImageSpec, Players, Progress, random
-from ganctl_stylegan2_ada import StyleGAN2ObjectiveOptions, StyleGAN2Options
+from ganctl import random
 from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
 from ganctl_stylegan2_ada.generator import StyleGAN2Generator
-from ganctl_stylegan2_ada.objective import stylegan2_phases
-
-
-def options_and_spec(
-    g: dict[str, Any], d: dict[str, Any], **others: Any
-) -> tuple[StyleGAN2Options, ImageSpec]:
-    """From the arguments that the reference's networks were made with."""
-    side = g["img_resolution"]
-    options = StyleGAN2Options(
-        z_dim=g["z_dim"],
-        w_dim=g["w_dim"],
-        mapping_layers=g["mapping_kwargs"]["num_layers"],
-        channel_base=g["synthesis_kwargs"]["channel_base"],
-        channel_max=g["synthesis_kwargs"]["channel_max"],
-        d_mapping_layers=d.get("mapping_kwargs", {}).get("num_layers", 8),
-        mbstd_group=d["epilogue_kwargs"]["mbstd_group_size"],
-        **{"half_resolutions": 0, "conv_clamp": None, **others},
-    )
-    return options, ImageSpec(side, side, g["img_channels"], g["c_dim"])
-
-
-def load(network: nn.Module, vectors: Vectors, prefix: str) -> None:
-    tensors = {k.removeprefix(prefix): v for k, v in vectors.arrays.items() if k.startswith(prefix)}
-    network.load_state_dict(tensors)  # names and shapes are all of them the same
 
 
 @pytest.fixture
 def networks(
-    vectors: Callable[[str], Vectors],
-) -> tuple[Vectors, StyleGAN2Generator, StyleGAN2Discriminator]:
+    vectors: Callable[[str], Any],
+) -> tuple[Any, StyleGAN2Generator, StyleGAN2Discriminator]:
     file = vectors("net_uncond.npz")
     (case,) = file.cases
     made_with = options_and_spec(case["params"]["G_kwargs"], case["params"]["D_kwargs"])
     g, d = StyleGAN2Generator(*made_with), StyleGAN2Discriminator(*made_with)
-    load(g, file, "G/")
-    load(d, file, "D/")
+    load_network(g, file, "G/")
+    load_network(d, file, "D/")
     return file, g.eval(), d.eval()
 
 
-def near(file: Vectors, key: str, value: Tensor, tolerance: float = 2e-5) -> None:
+def near(file: Any, key: str, value: Tensor, tolerance: float = 2e-5) -> None:
     expected = file[key]
     assert value.shape == expected.shape, key
     error = (value.detach() - expected).abs().max() / expected.abs().max().clamp(1e-30)
@@ -87,6 +63,7 @@ def test_noise_is_drawn_layer_by_layer(networks: Any, monkeypatch: pytest.Monkey
 def test_logits(networks: Any) -> None:
     file, _, d = networks
     near(file, "logits_img_in", d(file["img_in"]))
+    near(file, "logits_img_in_first3", d(file["img_in"][:2]))
     near(file, "logits_fake", d(file["img_const_psi1"]))
 
 
@@ -107,8 +84,8 @@ def test_activations(networks: Any) -> None:
         for name, module in network.named_modules():
             key = f"act/{letter}.{name}"
             module.register_forward_hook(lambda _m, _i, out, key=key: seen.setdefault(key, out))
-    g.synthesis(file["ws_psi07"], "const")
-    d(file["img_in"])
+    g.synthesis(file["ws_psi1"], "const")
+    d(file["img_in"][:2])
     keys = [key for key in file.arrays if key.startswith("act/")]
     assert len(keys) > 20
     for key in keys:
@@ -141,7 +118,7 @@ def test_r1(networks: Any) -> None:
 
 
 def test_float16(
-    vectors: Callable[[str], Vectors], networks: Any, monkeypatch: pytest.MonkeyPatch
+    vectors: Callable[[str], Any], networks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, _, _ = networks
     monkeypatch.setattr(
@@ -159,7 +136,7 @@ def test_float16(
         case["params"]["G_kwargs"], case["params"]["D_kwargs"], half_resolutions=4, conv_clamp=256.0
     )
     g, d = StyleGAN2Generator(*made_with).eval(), StyleGAN2Discriminator(*made_with).eval()
-    load(g, file, "G/")
-    load(d, file, "D/")
+    load_network(g, file, "G/")
+    load_network(d, file, "D/")
     near(file, "img_const_psi07_fp16", g.synthesis(file["ws_psi07"], "const"), 1e-2)
     near(file, "logits_img_in_fp16", d(file["img_in"]), 1e-2)
