@@ -95,6 +95,8 @@ def rows_of(declaration: Any) -> tuple[str, list[Row], list[Row]]:
         is_flag = kind is bool or bool in get_args(kind)
         if not is_flag and parameter.default not in (None, parameter.empty):
             meaning += f" [default: {parameter.default}]"
+        if parameter.default is parameter.empty:
+            meaning += " [required]"
         value = "" if is_flag else values(info.metavar or value_name(kind))
         options.append((", ".join(map(code, flags)), value, meaning))
     return inspect.getdoc(declaration) or "", arguments, options

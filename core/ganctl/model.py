@@ -135,7 +135,8 @@ def save(
     """
     path = Path(path)
     training = {"step": 0, "images": 0, "total": 0}
-    about = header(entry_of(architecture), options, spec, training) | {"source": source}
+    origin = {} if source is None else {"source": source}
+    about = header(entry_of(architecture), options, spec, training) | origin
     if path.suffix == ".safetensors":
         checkpoint.write_file(path, generator.state_dict(), about)
         return
@@ -146,7 +147,7 @@ def save(
             for player, network in networks.items()
             for name, tensor in network.state_dict().items()
         }
-        files[checkpoint.TRAINING] = tensors, training | {"source": source}
+        files[checkpoint.TRAINING] = tensors, training | origin
     checkpoint.write(path, files, replace=True)
 
 
