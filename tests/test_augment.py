@@ -88,8 +88,8 @@ def test_dcgan_learns_through_it(ganctl: CLI, augment: str) -> None:
     options = ("--arch", "dcgan", "--arch.ngf", "8", "--arch.ndf", "8", "--resolution", "32")
     few = ("--batch", "32", "--kimg", "0.3", "--source.path", "pictures")
     make_pictures(ganctl.folder / "pictures")
-    few += ("--augment", augment)
-    done = ganctl("train", *options, "--source", "folder", *few, "--run", "run")
+    seen = ("--augment", augment, "--run", "run")
+    done = ganctl("train", *options, "--source", "folder", *few, *seen)
     assert done.returncode == 0, done.stderr
     last = json.loads((ganctl.folder / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert all(abs(last[name]) < 50 for name in ("loss/G", "loss/D"))
