@@ -42,6 +42,15 @@ def test_it_trains_on_labels(ganctl: CLI) -> None:
     assert "classes 0 to 9" in beyond.stderr
 
 
+@pytest.mark.parametrize("options", [("--precision", "bf16"), ("--micro-batch", "3")])
+def test_it_trains_in_other_ways(ganctl: CLI, options: tuple[str, ...]) -> None:
+    done = ganctl.here("train", *SMALL, "--kimg", "0.05", *options, "--run", "run")
+    assert done.returncode == 0, done.stderr
+    last = log(ganctl.folder / "run")[-1]
+    assert last["skipped/generator"] == last["skipped/discriminator"] == 0
+    assert 0.3 < last["loss/G"] < 3
+
+
 @pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bytes(ganctl: CLI) -> None:
     """Augmentation's p, path lengths' mean, the average and both optimisers come back."""

@@ -73,8 +73,9 @@ def modulated_conv2d(
 
 def demodulation(w: Tensor, styles: Tensor) -> Tensor:
     """d (N, O) = 1/√(s²·(Σ_k w²)ᵀ + ε), of w (O, I, Kh, Kw) and styles (N, I)."""
-    squares = styles.square() @ w.square().sum((2, 3)).t()
-    return (squares + EPSILON).rsqrt()
+    with torch.autocast(styles.device.type, enabled=False):
+        squares = styles.square() @ w.square().sum((2, 3)).t()
+        return (squares + EPSILON).rsqrt()
 
 
 def _maps(scales: Tensor, x: Tensor) -> Tensor:

@@ -183,7 +183,8 @@ class _Axis(NamedTuple):
 
 
 def _call(x: Tensor, f: Tensor, v: _Axis, h: _Axis, flip: bool, gain: float) -> Tensor:
-    return cast(Tensor, _UpFirDn.apply(x, f, v, h, flip, gain))  # type: ignore[no-untyped-call]
+    with torch.autocast(x.device.type, enabled=False):  # in x's own type
+        return cast(Tensor, _UpFirDn.apply(x, f, v, h, flip, gain))  # type: ignore[no-untyped-call]
 
 
 class _UpFirDn(torch.autograd.Function):
