@@ -68,7 +68,8 @@ class Recipe:
     discriminator apart. `lr_schedule` is a factor over images shown: `constant`, `linear`,
     `cosine`, or points `KIMG:FACTOR,…`. `ema_kimg` is the half-life of the generator's
     moving average in thousands of images (None: no average); `ema_rampup` limits it to
-    that fraction of the images seen so far.
+    that fraction of the images seen so far. Updates whose gradients are not finite are left
+    out (`nonfinite="skip"`), or made with nan as 0 and inf as ±100,000 (`"clip"`).
     """
 
     objective: str
@@ -84,6 +85,7 @@ class Recipe:
     ema_rampup: float | None = None
     augment: str | None = None
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    nonfinite: Literal["skip", "clip"] = "skip"
 
 
 class Architecture(Plugin[O]):

@@ -277,6 +277,7 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
         eps=first(asked.eps, recipe.eps),
         ema_kimg=first(asked.ema_kimg, recipe.ema_kimg, 0.0),
         ema_rampup=first(asked.ema_rampup, recipe.ema_rampup, 0.0),
+        nonfinite=first(asked.nonfinite, recipe.nonfinite),
         log_every=first(asked.log_every, min(kimg / 200, 4.0)),
         sample_every=first(asked.sample_every, min(max(kimg / 20, 1.0), 200.0)),
         checkpoint_every=first(asked.checkpoint_every, min(max(kimg / 10, 5.0), 200.0)),

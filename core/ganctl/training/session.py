@@ -201,12 +201,15 @@ class Session:
         self._seconds += seconds
         figures = self._tally.flush()
         for name, optimizer in self.state.optimizers.items():
-            figures[f"skipped/{name}"] = skipped = float(optimizer.skipped)
-            if skipped:
+            clips = optimizer.nonfinite == "clip"
+            count = float(optimizer.skipped)
+            figures[f"{'clipped' if clips else 'skipped'}/{name}"] = count
+            if count:
+                what = "their nan and inf were clipped" if clips else "those updates were left out"
                 self.warn(
                     f"{name} not finite",
-                    f"the {name}'s gradients were not finite {skipped:.0f} times "
-                    f"by step {progress.step}; those updates were left out; log.jsonl counts them",
+                    f"the {name}'s gradients were not finite {count:.0f} times "
+                    f"by step {progress.step}; {what}; log.jsonl counts them",
                 )
             for phase, streak in optimizer.streaks.items():
                 self._check_finite(name, phase, float(streak))
@@ -434,6 +437,7 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
                 ),
             ),
             [phase for phase in phases if phase.player == player],
+            _given(settings.nonfinite),
         )
         for player, letter in (("generator", "g"), ("discriminator", "d"))
     }

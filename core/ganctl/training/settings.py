@@ -76,6 +76,13 @@ class Settings:
         float, Opt("A checkpoint at least every so many minutes.", gt=0)
     ] = 10.0
     keep: Annotated[int, Opt("How many checkpoints to keep, the newest.", ge=1)] = 3
+    nonfinite: Annotated[
+        Literal["skip", "clip"] | None,
+        Opt(
+            "What becomes of gradients that are not finite: skip leaves the update out; clip "
+            "makes nan 0 and inf ±100,000, as StyleGAN2-ADA does."
+        ),
+    ] = None
     nonfinite_limit: Annotated[
         int, Opt("Stop after so many steps in a row whose gradients are not finite.", ge=1)
     ] = 100

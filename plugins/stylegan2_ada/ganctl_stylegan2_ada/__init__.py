@@ -85,6 +85,7 @@ class StyleGAN2ADA(Architecture[StyleGAN2Options], api=1):
                 "pl_weight": row.pl_weight,
                 "style_mixing": row.style_mixing,
             },
+            nonfinite="clip",
         )
 
 
