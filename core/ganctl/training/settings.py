@@ -13,6 +13,13 @@ class Settings:
     """What `ganctl train` is asked for. None stands for the architecture's recipe."""
 
     data: Annotated[str | None, Opt("Prepared set to train on: a zip or a folder.")] = None
+    init_from: Annotated[
+        str | None,
+        Opt("A trained model to start from: a generator.safetensors, a checkpoint or a run."),
+    ] = None
+    freeze_d: Annotated[
+        int, Opt("Keep the first so many layers of the discriminator as they are.", ge=0)
+    ] = 0
     resolution: Annotated[
         str | None, Opt("Size of the images: 64, or 96x128 (height x width).")
     ] = None
