@@ -64,12 +64,9 @@ def test_a_run_begins_where_its_model_ended(ganctl: CLI, tiny: Tiny, trained: Pa
     assert np.array_equal(sample(run), sample_grid(np.asarray(made), 8)[:, :, 0])
     before, after = (load_file(r / NEWEST / "training.safetensors") for r in (trained, run))
     for name in ("weight", "bias"):
-        assert after[f"discriminator.hidden.0.{name}"].equal(
-            before[f"discriminator.hidden.0.{name}"]
-        )
-        assert not after[f"discriminator.output.{name}"].equal(
-            before[f"discriminator.output.{name}"]
-        )
+        kept, moved = f"discriminator.hidden.0.{name}", f"discriminator.output.{name}"
+        assert after[kept].equal(before[kept])
+        assert not after[moved].equal(before[moved])
     moments = {name for name in after if name.startswith("optimizer.discriminator.")}
     assert not any("hidden.0" in name for name in moments)
     assert any("output.weight" in name for name in moments)
@@ -204,9 +201,14 @@ def test_a_dcgan_takes_over_all_that_its_checkpoint_holds(ganctl: CLI, norm: str
         *("--arch.normalisation", "dataset", "--arch.d-norm", norm, "--device", "cpu"),
         *("--batch", "32", "--kimg", "0.096", "--ema-kimg", "0.05"),
     )
+    with DatasetWriter(ganctl.folder / "dim.zip", ImageSpec(28, 28, 1)) as writer:
+        drawn = np.random.default_rng(0)
+        for _ in range(40):
+            writer.add(drawn.integers(0, 99, (28, 28, 1), dtype=np.uint8), None)
     lines(ganctl.here(*options, "--run", "first"))
-    mirrored = ("--init-from", "first", "--freeze-d", "2", "--mirror", "--lr", "0")
-    said = lines(ganctl.here(*options, *mirrored, "--run", "second"))
+    begun = ("--data", "dim.zip", "--init-from", "first", "--freeze-d", "2")
+    weight = ".weight" if norm == "batch" else ".parametrizations.weight.original"
+    said = lines(ganctl.here(*options, *begun, "--run", "second"))
     assert [line.partition(";")[0] for line in said[1:]] == [
         "taken over: 5 of 5 layers of the generator",
         f"taken over: {4 if norm == 'batch' else 3} of {4 if norm == 'batch' else 3} layers of "
@@ -217,6 +219,7 @@ def test_a_dcgan_takes_over_all_that_its_checkpoint_holds(ganctl: CLI, norm: str
         load_file(ganctl.folder / run / "checkpoints/000000.096/training.safetensors")
         for run in ("first", "second")
     )
+    assert before["discriminator.layers.1" + weight].equal(after["discriminator.layers.1" + weight])
     for name in ("normalise.mean", "normalise.deviation"):  # the set's, in whose units weights are
         assert before[f"generator.{name}"].equal(after[f"generator.{name}"])
     assert np.array_equal(
