@@ -130,6 +130,16 @@ def test_the_summary_names_a_few_layers_and_counts_the_others() -> None:
     assert line.endswith("in the model alone: more.0, more.1, more.2, more.3 and 5 more")
 
 
+def test_the_summary_names_a_block_and_not_what_is_in_it() -> None:
+    model = origin(G(), D())
+    names = ("b8.filter", "b8.conv0.weight", "b8.conv1.weight", "b80.weight")
+    model.generator.update({name: torch.zeros(1) for name in names})
+    report = compare(model, G(), D())
+    (line,) = (line for line in report.summary() if "layers of the generator" in line)
+    assert line.endswith("in the model alone: b8, b80")
+    assert "generator.b8.conv1: in the model alone" in report.text()
+
+
 def test_networks_without_numbers_can_be_compared() -> None:
     with torch.device("meta"):
         networks = G(), D()

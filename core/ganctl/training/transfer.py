@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,10 +143,10 @@ class Report:
             line = f"taken over: {sum(x.fits for x in ours)} of {len(ours)} layers of the {network}"
             left = [
                 f"{layer.name} {layer.why}" if layer.there else f"{layer.name} ({layer.why})"
-                for layer in layers
+                for layer in _topmost(layers, lambda layer: not layer.there)
                 if not layer.fits
             ]
-            extra = [layer.name for layer in layers if not layer.here]
+            extra = [x.name for x in _topmost(layers, lambda x: not x.here) if not x.here]
             line += _named("; left as they start: ", left)
             yield line + _named("; in the model alone: ", extra)
         frozen = [layer for layers in self.networks.values() for layer in layers if layer.frozen]
@@ -254,6 +254,12 @@ def _copy(tensors: Mapping[str, Tensor], network: nn.Module) -> None:
     own = network.state_dict()
     fitting = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
     network.load_state_dict(fitting, strict=False)
+
+
+def _topmost(layers: Sequence[Layer], absent: Callable[[Layer], bool]) -> list[Layer]:
+    """All layers but those absent ones that lie within another absent one."""
+    gone = tuple(f"{layer.name}." for layer in layers if absent(layer))
+    return [x for x in layers if not (absent(x) and x.name.startswith(gone))]
 
 
 def _named(title: str, names: Sequence[str]) -> str:
