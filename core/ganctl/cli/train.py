@@ -91,10 +91,9 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
     if "data" not in first_pass(argv, ["data"]):
         groups.append(Group("prepare", Preparation, "Preparation of the pictures"))
     names: dict[str, Any] = {t: tables.get(t, {}).get("name", _DEFAULTS.get(t)) for t in TABLES}
-    if names["objective"] is None and any(
-        word.startswith(("--objective.", "--help")) for word in argv
-    ):
-        names["objective"] = _recipe_objective(tables.get("arch", {}))
+    unnamed = [t for t in ("objective", "augment") if names[t] is None]
+    if any(word.startswith((f"--{t}.", "--help")) for t in unnamed for word in argv):
+        names |= {t: name for t, name in _of_recipe(tables.get("arch", {})).items() if t in unnamed}
     for table, name in names.items():
         if name is None or (table == "augment" and name == "none"):
             continue
@@ -111,8 +110,8 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
     return groups
 
 
-def _recipe_objective(table: Mapping[str, Any]) -> str | None:
-    """The objective of the architecture's recipe, for its flags and help panel."""
+def _of_recipe(table: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the architecture's recipe names, for its flags and help panels."""
     from ..spec import ImageSpec
 
     try:
@@ -121,9 +120,8 @@ def _recipe_objective(table: Mapping[str, Any]) -> str | None:
         with choice.entry.guard():
             recipe = choice.plugin.recipe(choice.options, ImageSpec(side, side, 3), None)
     except GanctlError:
-        return None
-    name: str = recipe.objective
-    return name
+        return {}
+    return {"objective": recipe.objective, "augment": recipe.augment}
 
 
 def _pinned(core: dict[str, Any]) -> dict[str, Any]:
