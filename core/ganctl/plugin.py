@@ -68,7 +68,11 @@ class Recipe:
     discriminator apart. `lr_schedule` is a factor over images shown: `constant`, `linear`,
     `cosine`, or points `KIMG:FACTOR,…`. `ema_kimg` is the half-life of the generator's
     moving average in thousands of images (None: no average); `ema_rampup` limits it to
-    that fraction of the images seen so far.
+    that fraction of the images seen so far. Updates whose gradients are not finite are left
+    out (`nonfinite="skip"`), or made with nan as 0 and inf as ±100,000 (`"clip"`).
+    `objective_options` and `augment_options` are defaults for the objective and the augmenter
+    named here, as long as the user takes no other. `transfer` holds those fields of this recipe
+    that are others in a run that starts from a trained model (`--init-from`).
     """
 
     objective: str
@@ -84,6 +88,9 @@ class Recipe:
     ema_rampup: float | None = None
     augment: str | None = None
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    augment_options: Mapping[str, Any] = field(default_factory=dict)
+    nonfinite: Literal["skip", "clip"] = "skip"
+    transfer: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Architecture(Plugin[O]):

@@ -85,6 +85,10 @@ class StyleGAN2ADA(Architecture[StyleGAN2Options], api=1):
                 "pl_weight": row.pl_weight,
                 "style_mixing": row.style_mixing,
             },
+            nonfinite="clip",
+            # Karras et al. 2020b, appendix: a trained network needs no ramp-up of its average,
+            # and its discriminator overfits sooner, so that p may rise faster.
+            transfer={"ema_rampup": None, "augment_options": {"ramp_kimg": 100.0}},
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .bias_act import GAINS, Activation, bias_act
 from .filters import setup_filter
+from .precision import own_precision
 from .resample import conv2d_resample
 
 RESAMPLE = (1, 3, 3, 1)
@@ -42,7 +43,7 @@ class Linear(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with own_precision(x):
             x, bias = x.float(), self.bias * self.bias_gain
             y = torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain)
             return bias_act(y, act=self.act, inplace=True)
