@@ -13,14 +13,15 @@ import importlib
 import inspect
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import typer
 
-from ganctl.cli.main import COMMANDS
+from ganctl.cli.commands import COMMANDS
 from ganctl.options import describe
-from ganctl.plugin import GROUPS, Plugin
+from ganctl.plugin import GROUPS, Command, Plugin
 from ganctl.training.plan import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,8 +93,10 @@ def rows_of(declaration: Any) -> tuple[str, list[Row], list[Row]]:
         given = [f for f in (info.default, *(info.param_decls or ())) if isinstance(f, str)]
         flags = "/".join(given or [f"--{name.replace('_', '-')}"]).split("/")
         is_flag = kind is bool or bool in get_args(kind)
-        if not is_flag and parameter.default is not None:
+        if not is_flag and parameter.default not in (None, parameter.empty):
             meaning += f" [default: {parameter.default}]"
+        if parameter.default is parameter.empty:
+            meaning += " [required]"
         value = "" if is_flag else values(info.metavar or value_name(kind))
         options.append((", ".join(map(code, flags)), value, meaning))
     return inspect.getdoc(declaration) or "", arguments, options
@@ -139,10 +142,17 @@ def command_line() -> str:
         "document and nothing else. The [exit statuses](exit-statuses.md) are the same for all",
         "commands.",
         "",
-        *table(("command", "what it does"), ((f"[{n}](#{n})", s) for n, s in COMMANDS.items())),
+        *table(
+            ("command", "what it does"),
+            ((f"[{n}](#{n})", s) for n, s in (COMMANDS | plugin_summaries()).items()),
+        ),
     ]
-    for command in COMMANDS:
-        description, arguments, options = rows_of(declaration_of(command))
+    declarations = {command: declaration_of(command) for command in COMMANDS}
+    declarations |= {name: command.main for name, command in plugin_commands().items()}
+    for command, declaration in declarations.items():
+        description, arguments, options = rows_of(declaration)
+        if command in plugin_commands():
+            description = inspect.getdoc(plugin_commands()[command]) or ""
         words = " ".join(name.strip("`") for name, _, _ in arguments)
         lines += [f"## {command}", "", f"`ganctl {command} {words}`".replace(" `", "`"), ""]
         lines += [sentence(" ".join(description.split())), ""]
@@ -177,16 +187,33 @@ def train_notes() -> list[str]:
     ]
 
 
-def plugin_options() -> Iterator[str]:
+@cache
+def entry_points() -> dict[str, dict[str, type[Plugin[Any]]]]:
+    """The plugins that come with ganctl: their classes by group and name."""
+
+    def loaded(target: str) -> Any:
+        module, _, attribute = target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
     with (ROOT / "pyproject.toml").open("rb") as file:
         groups = tomllib.load(file)["project"]["entry-points"]
+    return {g: {name: loaded(to) for name, to in points.items()} for g, points in groups.items()}
+
+
+def plugin_commands() -> dict[str, Command]:
+    return {name: command() for name, command in entry_points().get("ganctl.commands", {}).items()}
+
+
+def plugin_summaries() -> dict[str, str]:
+    return {n: (inspect.getdoc(c) or "").partition("\n")[0] for n, c in plugin_commands().items()}
+
+
+def plugin_options() -> Iterator[str]:
     prefixes = {GROUPS[kind]: prefix for prefix, kind in TABLES.items()}
     yield "## Options of the plugins that come with ganctl"
     yield ""
     for group, prefix in prefixes.items():
-        for name, target in groups.get(group, {}).items():
-            module, _, attribute = target.partition(":")
-            plugin: type[Plugin[Any]] = getattr(importlib.import_module(module), attribute)
+        for name, plugin in entry_points().get(group, {}).items():
             yield f"### {name} ({TABLES[prefix]})"
             yield ""
             yield (inspect.getdoc(plugin) or "").partition("\n")[0]
@@ -213,7 +240,7 @@ INTERFACES = {
         "plugin.py",
         (
             *("Plugin", "Architecture", "Recipe", "Objective", "Augmentation", "Evaluation"),
-            *("Source", "Item", "Hook", "NoOptions"),
+            *("Source", "Item", "Hook", "Command", "NoOptions"),
         ),
     ),
     "Options": (
@@ -249,8 +276,9 @@ INTERFACES = {
         "random.py",
         ("randn", "dropout_mask"),
     ),
-    "Trained models": ("", "model.py", ("load", "Model")),
+    "Trained models": ("", "model.py", ("load", "save", "Model")),
     "Pictures": ("", "images.py", ("Images",)),
+    "Files from the web": ("", "web.py", ("download", "Unreachable")),
     "Errors": ("", "errors.py", ("GanctlError", "UserError")),
     "Reading pictures": ("", "data/pixels.py", ("Unreadable",)),
     "": ("", "data/dataset.py", ("is_image_name",)),

@@ -1,7 +1,8 @@
-"""`--augment ada`: adaptive augmentation with any architecture and objective."""
+"""`--augment`: what D sees images through, with any architecture and objective."""
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ CLI = Any  # conftest.py's CommandLine
 Tiny = tuple[str, ...]
 
 
-def strengths(run: Path) -> list[float]:
+def strengths(run: Path) -> list[float | None]:
+    """p of `ada`, line by line."""
     lines = (run / "log.jsonl").read_text().splitlines()
-    return [json.loads(line)["augment/p"] for line in lines]
+    return [json.loads(line).get("augment/p") for line in lines]
 
 
 def test_p_adapts_and_is_logged(ganctl: CLI, tiny: Tiny) -> None:
@@ -37,10 +39,35 @@ def test_a_fixed_p_stays(ganctl: CLI, tiny: Tiny) -> None:
     assert strengths(ganctl.folder / "run") == pytest.approx([0.3] * 4)
 
 
+def test_diffaugment_takes_its_policy_from_the_command_line(ganctl: CLI, tiny: Tiny) -> None:
+    options = ("--augment", "diffaugment", "--augment.policy", "translation,color")
+    done = ganctl.here("train", *tiny, *options, "--run", "run")
+    assert done.returncode == 0, done.stderr
+    again = ganctl.here("train", "--config", "run/config.toml", "--run", "again")
+    assert again.returncode == 0, again.stderr
+    assert diffaugment(ganctl.folder / "run") == diffaugment(ganctl.folder / "again")
+    assert diffaugment(ganctl.folder / "run") == ["translation", "color"]
+    first, second = (
+        load_file(ganctl.folder / run / "checkpoints/000002.048/generator.safetensors")
+        for run in ("run", "again")
+    )
+    assert all(first[key].equal(second[key]) for key in first)
+
+
+def diffaugment(run: Path) -> list[str]:
+    table = tomllib.loads((run / "config.toml").read_text())["augment"]
+    assert table["name"] == "diffaugment"
+    policy: list[str] = table["policy"]
+    return policy
+
+
 @pytest.mark.slow
-def test_resumed_runs_end_with_the_same_bytes(ganctl: CLI, tiny: Tiny) -> None:
+@pytest.mark.parametrize("augment", [("ada", "--augment.ramp-kimg", "5"), ("diffaugment",)])
+def test_resumed_runs_end_with_the_same_bytes(
+    ganctl: CLI, tiny: Tiny, augment: tuple[str, ...]
+) -> None:
     """With R1, which differentiates the augmentations twice."""
-    options = ("--augment", "ada", "--augment.ramp-kimg", "5", "--objective.r1-gamma", "1")
+    options = ("--augment", *augment, "--objective.r1-gamma", "1")
     whole = ganctl("train", *tiny, *options, "--run", "whole")
     assert whole.returncode == 0, whole.stderr
     shutil.copytree(ganctl.folder / "whole", ganctl.folder / "again")
@@ -56,11 +83,13 @@ def test_resumed_runs_end_with_the_same_bytes(ganctl: CLI, tiny: Tiny) -> None:
 
 
 @pytest.mark.slow
-def test_dcgan_learns_through_it(ganctl: CLI) -> None:
+@pytest.mark.parametrize("augment", ["ada", "diffaugment"])
+def test_dcgan_learns_through_it(ganctl: CLI, augment: str) -> None:
     options = ("--arch", "dcgan", "--arch.ngf", "8", "--arch.ndf", "8", "--resolution", "32")
     few = ("--batch", "32", "--kimg", "0.3", "--source.path", "pictures")
     make_pictures(ganctl.folder / "pictures")
-    done = ganctl("train", *options, "--source", "folder", *few, "--augment", "ada", "--run", "run")
+    seen = ("--augment", augment, "--run", "run")
+    done = ganctl("train", *options, "--source", "folder", *few, *seen)
     assert done.returncode == 0, done.stderr
     last = json.loads((ganctl.folder / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert all(abs(last[name]) < 50 for name in ("loss/G", "loss/D"))
@@ -83,6 +112,8 @@ def make_pictures(folder: Path) -> None:
         (("--augment", "adaa"), "did you mean 'ada'"),
         (("--augment", "ada", "--augment.pipe", "abc"), "'abc' is not one of"),
         (("--augment", "ada", "--augment.p", "1.5"), "augment.p"),
+        (("--augment", "diffaugment", "--augment.policy", "hue"), "'hue' is not one of color, "),
+        (("--augment", "diffaugment", "--augment.policy", ""), "policy names no transformation"),
         (("--augment.p", "0.5"), "No such option: --augment.p"),
     ],
 )

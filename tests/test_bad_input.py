@@ -428,16 +428,19 @@ def test_plotting_a_run_that_has_logged_nothing(ganctl: CLI, trained: Path) -> N
 
 
 @pytest.mark.slow
-def test_training_that_diverges_stops_with_advice(ganctl: CLI, tiny: Tiny, trained: Path) -> None:
+@pytest.mark.parametrize(("nonfinite", "counted"), [("skip", "skipped"), ("clip", "clipped")])
+def test_training_that_diverges_stops_with_advice(
+    ganctl: CLI, tiny: Tiny, trained: Path, nonfinite: str, counted: str
+) -> None:
     data = tomllib.loads((trained / "config.toml").read_text())["data"]
     options = ("--data", data, "--lr", "1e30", "--nonfinite-limit", "3", "--log-every", "0.064")
-    result = ganctl("train", *tiny, *options, "--run", "run")
+    result = ganctl("train", *tiny, *options, "--nonfinite", nonfinite, "--run", "run")
     refused(result, r"gradients .*were not finite \d+ times in a row: .*--[gd]-lr", status=1)
     assert "run" in errors(result)[0]
     assert "Warning" not in result.stderr
     for line in (ganctl.folder / "run/log.jsonl").read_text().splitlines():
         assert "NaN" not in line
-        json.loads(line)
+        assert json.loads(line)[f"{counted}/discriminator"] >= 0
 
 
 def test_networks_too_large_for_this_machine(ganctl: CLI, tiny: Tiny, trained: Path) -> None:

@@ -35,6 +35,7 @@ COMMANDS = [
     "montage",
 ]
 COMMANDS += ["list-plugins", "describe", "doctor"]
+COMMANDS += ["import-nvidia"]  # of plugins
 
 
 def generators(run: Path) -> dict[str, bytes]:

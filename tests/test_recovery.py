@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -210,6 +211,25 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(ganctl: CLI, whole: Path
     result = ganctl(*words)
     assert result.returncode == 0, result.stderr
     same(ganctl.folder / "interrupted", whole)
+
+
+def test_a_run_that_began_with_a_model_goes_on_without_it(ganctl: CLI, whole: Path) -> None:
+    model = ganctl.folder / "model"
+    shutil.copytree(whole / "checkpoints" / names(whole)[-1], model)
+    begun = (*OPTIONS, "--init-from", "model", "--freeze-d", "1")
+    result = ganctl("train", *begun, "--run", "transferred")
+    assert result.returncode == 0, result.stderr
+    transferred, run = ganctl.folder / "transferred", ganctl.folder / "bereft"
+    with started(ganctl, "train", *begun, "--run", "bereft") as process:
+        wait(process, lambda: images(run) >= 1000)
+        kill(process)
+    shutil.rmtree(model)
+    result = ganctl("resume", "bereft")
+    assert result.returncode == 0, result.stderr
+    assert "taken over" not in result.stderr
+    same(run, transferred)
+    assert [figures(r) for r in log(run)] == [figures(r) for r in log(transferred)]
+    assert (run / "init-from.txt").read_text() == (transferred / "init-from.txt").read_text()
 
 
 def test_a_run_interrupted_twice_stops_at_once_and_can_be_resumed(ganctl: CLI, whole: Path) -> None:

@@ -14,7 +14,7 @@ CLI = Any  # conftest.py's CommandLine
 SMALL = (
     *("--device", "cpu", "--arch", "stylegan2-ada", "--batch", "8", "--kimg", "0.2"),
     *("--resolution", "16", "--arch.z-dim", "8", "--arch.w-dim", "8", "--arch.channel-max", "8"),
-    *("--augment.ramp-kimg", "1", "--augment", "ada"),
+    *("--augment.ramp-kimg", "1"),  # of the recipe's augmenter
     *("--log-every", "0.05", "--sample-every", "0.1", "--checkpoint-every", "0.04"),
 )
 
@@ -40,6 +40,15 @@ def test_it_trains_on_labels(ganctl: CLI) -> None:
     beyond = ganctl.here("generate", "run", "--class", "10", "--out", "none")
     assert beyond.returncode == 2
     assert "classes 0 to 9" in beyond.stderr
+
+
+@pytest.mark.parametrize("options", [("--precision", "bf16"), ("--micro-batch", "3")])
+def test_it_trains_in_other_ways(ganctl: CLI, options: tuple[str, ...]) -> None:
+    done = ganctl.here("train", *SMALL, "--kimg", "0.05", *options, "--run", "run")
+    assert done.returncode == 0, done.stderr
+    last = log(ganctl.folder / "run")[-1]
+    assert last["clipped/generator"] == last["clipped/discriminator"] == 0
+    assert 0.3 < last["loss/G"] < 3
 
 
 @pytest.mark.slow

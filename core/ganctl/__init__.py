@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from .interfaces import StyleGenerator as StyleGenerator
     from .model import Model as Model
     from .model import load as load
+    from .model import save as save
     from .options import Opt as Opt
     from .plugin import Architecture as Architecture
     from .plugin import Augmentation as Augmentation
+    from .plugin import Command as Command
     from .plugin import Evaluation as Evaluation
     from .plugin import Hook as Hook
     from .plugin import Item as Item
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from .plugin import Recipe as Recipe
     from .plugin import Source as Source
     from .spec import ImageSpec as ImageSpec
+    from .web import Unreachable as Unreachable
+    from .web import download as download
 
 _HOME = {
     "adversarial": ["AdversarialOptions", "adversarial_phases", "squared_gradient"],
@@ -58,12 +62,13 @@ _HOME = {
         *("Augmenter", "Batch", "Discriminator", "Generator"),
         *("Phase", "Players", "Progress", "Reals", "StyleGenerator"),
     ],
-    "model": ["Model", "load"],
+    "model": ["Model", "load", "save"],
     "options": ["Opt"],
     "plugin": [
-        *("Architecture", "Augmentation", "Evaluation", "Hook", "Item"),
+        *("Architecture", "Augmentation", "Command", "Evaluation", "Hook", "Item"),
         *("NoOptions", "Objective", "Recipe", "Source"),
     ],
+    "web": ["Unreachable", "download"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -19,40 +19,64 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import GanctlError, UserError
-from .files import sync_folder
+from .files import sync_folder, write_atomically
 
 FORMAT = 1
 GENERATOR, TRAINING = "generator.safetensors", "training.safetensors"
 _KEY = "ganctl"  # one key: safetensors writes several in no fixed order
 
 
-def write(folder: Path, files: dict[str, tuple[dict[str, Tensor], dict[str, Any]]]) -> None:
+def write(
+    folder: Path,
+    files: dict[str, tuple[dict[str, Tensor], dict[str, Any]]],
+    *,
+    replace: bool = False,
+) -> None:
     """Write `{file name: (tensors, header)}` as the checkpoint `folder`.
 
-    Raises `GanctlError` when the disk refuses; nothing of the checkpoint is left then and
-    the ones before it are as they were.
+    A folder that is there and not empty is an error, unless it is to be replaced. Raises
+    `GanctlError` when the disk refuses; nothing of the checkpoint is left then and the ones
+    before it are as they were.
     """
     part = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, (tensors, header) in files.items():
-            # Clones: networks may share tensors, safetensors files may not.
-            plain = {
-                key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-                for key, tensor in tensors.items()
-            }
-            text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
             with (part / name).open("wb") as file:
-                file.write(save(plain, {_KEY: text}))
+                file.write(_encoded(tensors, header))
                 file.flush()
                 os.fsync(file.fileno())
         sync_folder(part)
+        old = folder.with_name(f".{folder.name}.old")
+        if replace and folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
         part.rename(folder)
         sync_folder(folder.parent)
+        if replace:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise GanctlError(f"cannot write checkpoint {folder}: {error.strerror or error}") from None
+
+
+def write_file(file: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write one such file alone, whole or not at all; what is there is replaced.
+
+    Raises `GanctlError` when the disk refuses.
+    """
+    write_atomically(file, _encoded(tensors, header))
+
+
+def _encoded(tensors: dict[str, Tensor], header: dict[str, Any]) -> bytes:
+    # Clones: networks may share tensors, safetensors files may not.
+    plain = {
+        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, tensor in tensors.items()
+    }
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    return save(plain, {_KEY: text})
 
 
 def read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,10 +14,11 @@ from torch import Tensor
 from . import checkpoint, random
 from .errors import UserError
 from .images import Images
-from .interfaces import Generator, Noise, Progress, StyleGenerator, to_pixels
+from .interfaces import Generator, Network, Noise, Progress, StyleGenerator, to_pixels
 from .options import dump
 from .options import load as load_options
-from .registry import Entry, entries, find
+from .plugin import Architecture
+from .registry import Entry, entries, entry_of, find
 from .spec import ImageSpec
 
 
@@ -199,6 +200,40 @@ def header(entry: Entry, options: Any, spec: ImageSpec, training: dict[str, Any]
         "spec": spec.to_json(),
         "training": training,
     }
+
+
+def save(
+    path: str | Path,
+    architecture: Architecture[Any],
+    options: Any,
+    spec: ImageSpec,
+    generator: Generator,
+    networks: Mapping[str, Network] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a generator that was not trained here, for every command to take.
+
+    A `path` that ends in `.safetensors` is the generator's file. Any other is a checkpoint
+    folder, which also holds `networks` to train on from, by the players' names. What is there
+    is replaced. `source` says in the header where they are from. Raises `GanctlError` when
+    the disk refuses.
+    """
+    path = Path(path)
+    training = {"step": 0, "images": 0, "total": 0}
+    origin = {} if source is None else {"source": source}
+    about = header(entry_of(architecture), options, spec, training) | origin
+    if path.suffix == ".safetensors":
+        checkpoint.write_file(path, generator.state_dict(), about)
+        return
+    files = {checkpoint.GENERATOR: (generator.state_dict(), about)}
+    if networks:
+        tensors = {
+            f"{player}.{name}": tensor
+            for player, network in networks.items()
+            for name, tensor in network.state_dict().items()
+        }
+        files[checkpoint.TRAINING] = tensors, training | origin
+    checkpoint.write(path, files, replace=True)
 
 
 def latents(seeds: Iterable[int], z_dim: int) -> Tensor:

@@ -64,7 +64,8 @@ class OptionInfo:
         """What a value is in help texts: `FLOAT`, or the choices as they are typed."""
         members = _union_members(self.type) or (self.type,)
         inner = next(member for member in members if member is not type(None))
-        return _type_text(inner) if get_origin(inner) is Literal else _type_text(inner).upper()
+        element = get_args(inner)[0] if get_origin(inner) is tuple else inner
+        return _type_text(inner) if get_origin(element) is Literal else _type_text(inner).upper()
 
 
 def describe(options_class: type[Any]) -> list[OptionInfo]:

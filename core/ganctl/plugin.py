@@ -68,7 +68,11 @@ class Recipe:
     discriminator apart. `lr_schedule` is a factor over images shown: `constant`, `linear`,
     `cosine`, or points `KIMG:FACTOR,…`. `ema_kimg` is the half-life of the generator's
     moving average in thousands of images (None: no average); `ema_rampup` limits it to
-    that fraction of the images seen so far.
+    that fraction of the images seen so far. Updates whose gradients are not finite are left
+    out (`nonfinite="skip"`), or made with nan as 0 and inf as ±100,000 (`"clip"`).
+    `objective_options` and `augment_options` are defaults for the objective and the augmenter
+    named here, as long as the user takes no other. `transfer` holds those fields of this recipe
+    that are others in a run that starts from a trained model (`--init-from`).
     """
 
     objective: str
@@ -84,6 +88,9 @@ class Recipe:
     ema_rampup: float | None = None
     augment: str | None = None
     objective_options: Mapping[str, Any] = field(default_factory=dict)
+    augment_options: Mapping[str, Any] = field(default_factory=dict)
+    nonfinite: Literal["skip", "clip"] = "skip"
+    transfer: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Architecture(Plugin[O]):
@@ -211,8 +218,27 @@ class Hook(Plugin[O]):
     kind = "hook"
 
 
+class Command(Plugin[NoOptions]):
+    """A command of `ganctl` beside its own; the entry point's name is what people type.
+
+    The class's docstring is what `ganctl NAME --help` begins with.
+    """
+
+    kind = "command"
+
+    def main(self, *args: Any, **kwargs: Any) -> int:
+        """What the command does; returns the exit status.
+
+        Written with parameters of its own, annotated for Typer, which parses the command line
+        by them: `def main(self, file: Annotated[str, typer.Argument(help="…")]) -> int`. What
+        is raised, a `UserError` or `GanctlError`, is shown as one line.
+        """
+        raise NotImplementedError
+
+
 KINDS: dict[str, type[Plugin[Any]]] = {
-    base.kind: base for base in (Architecture, Objective, Augmentation, Evaluation, Source, Hook)
+    base.kind: base
+    for base in (Architecture, Objective, Augmentation, Evaluation, Source, Hook, Command)
 }
 GROUPS = {kind: f"ganctl.{kind}s" for kind in KINDS}
 """Entry-point group of each kind: `ganctl.architectures` and so on."""

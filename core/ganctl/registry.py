@@ -79,12 +79,18 @@ class Entry:
         return plugin
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Within: the plugin's code runs; what it raises is a `PluginError` that names it."""
+    def guard(self, *, prints: bool = False) -> Iterator[None]:
+        """Within: the plugin's code runs; what it raises is a `PluginError` that names it.
+
+        What it prints goes to standard error, unless it `prints`: then standard output is its
+        own, and a reader of it that leaves (`| head`) no fault.
+        """
+        out = contextlib.nullcontext() if prints else contextlib.redirect_stdout(sys.stderr)
+        passed = (GanctlError, MemoryError, *((BrokenPipeError,) if prints else ()))
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with out:
                 yield
-        except (GanctlError, MemoryError):
+        except passed:
             raise
         except Exception as error:
             raise PluginError(
@@ -126,15 +132,17 @@ def find(kind: str, name: str) -> Entry:
     """The plugin of that name; `distribution:name` chooses between two of one name."""
     distribution, _, short = name.rpartition(":")
     available = entries(kind)
-    matches = [e for e in available if e.name == short and distribution in ("", e.distribution)]
+    named = [e for e in available if e.name == short]
+    matches = [e for e in named if distribution in ("", e.distribution)]
     if len(matches) == 1:
         return matches[0]
-    if matches:
-        choices = " or ".join(f"{e.distribution}:{e.name}" for e in matches)
+    choices = " or ".join(f"{e.distribution}:{e.name}" for e in named)
+    if named and not matches:
+        raise UserError(f"{distribution} offers no {kind} {short!r}: write {choices}")
+    if named:
         owners = " and ".join(f"{e.distribution} {e.version}" for e in matches)
         raise UserError(f"{kind} {name!r} is offered by {owners}: write {choices}")
-    hidden = [e for e in _installed() if e.kind == kind and e.name == short]
-    if hidden and "GANCTL_PLUGINS" in os.environ:
+    if is_hidden(kind, short):
         raise UserError(f"{kind} {name!r} is installed but GANCTL_PLUGINS hides it")
     others = sorted({e.kind for e in _installed() if e.name == short})
     if others:
@@ -148,6 +156,22 @@ def find(kind: str, name: str) -> Entry:
         )
     raise UserError(
         f"no {kind} named {name!r}" + options.did_you_mean(short, {e.name for e in available})
+    )
+
+
+def entry_of(plugin: Plugin[Any]) -> Entry:
+    """What announces this very class. Raises `PluginError` when it is not installed."""
+    value = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+    offers = [e for e in _installed() if (e.kind, e.value) == (plugin.kind, value)]
+    if not offers:
+        raise PluginError(f"{plugin.kind} {value} is not installed: no entry point names it")
+    return min(offers, key=lambda e: e.distribution)
+
+
+def is_hidden(kind: str, name: str) -> bool:
+    """Whether a plugin of that name is installed, and GANCTL_PLUGINS hides it."""
+    return "GANCTL_PLUGINS" in os.environ and any(
+        e.kind == kind and e.name == name for e in _installed()
     )
 
 

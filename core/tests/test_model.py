@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 
 import ganctl
 from ganctl import checkpoint, model
-from ganctl.errors import UserError
+from ganctl.errors import GanctlError, UserError
 from ganctl.images import Images, grid, sample_grid, to_pil
 from ganctl.interfaces import to_pixels, to_uint8
 from ganctl.model import Model, latents
-from ganctl.registry import find
+from ganctl.registry import PluginError, find
 from ganctl.spec import ImageSpec
 
 SOURCE = '''
@@ -117,6 +117,41 @@ def test_a_model_is_rebuilt_from_its_file_alone(tmp_path: Path, tiny: Any) -> No
     assert not loaded.generator.training
     assert not any(p.requires_grad for p in loaded.generator.parameters())
     assert loaded.header["architecture"]["version"] == "2.5"
+
+
+def test_a_model_from_elsewhere_is_saved_alone_or_with_its_players(
+    tmp_path: Path, tiny: Any
+) -> None:
+    spec, architecture = ImageSpec(4, 6, 3), tiny.load()
+    options = architecture.options_class(width=16)
+    generator, discriminator = architecture.build(options, spec)
+    generator.shift.fill_(0.5)
+    made = (architecture, options, spec, generator)
+    for _ in range(2):  # the second time in place of the first
+        ganctl.save(tmp_path / "new/lone.safetensors", *made, source={"file": "a.pkl"})
+        players = {"generator": generator, "discriminator": discriminator}
+        ganctl.save(tmp_path / "new/both", *made, players)
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["both", "lone.safetensors"]
+    for path in ("lone.safetensors", "both"):
+        loaded = ganctl.load(tmp_path / "new" / path)
+        assert loaded.generator.shift.item() == 0.5
+        assert loaded.header["architecture"]["distribution"] == "tinygan"
+        assert loaded.header["training"] == {"step": 0, "images": 0, "total": 0}
+        assert loaded.header.get("source") == ({"file": "a.pkl"} if path != "both" else None)
+    tensors, _ = checkpoint.read(tmp_path / "new/both" / checkpoint.TRAINING)
+    assert tensors.keys() >= {"generator.shift", "discriminator.output.weight"}
+    ganctl.save(tmp_path / "new/both", *made)
+    assert [p.name for p in (tmp_path / "new/both").iterdir()] == [checkpoint.GENERATOR]
+
+    (tmp_path / "full").write_text("no folder")
+    with pytest.raises(GanctlError, match="cannot write"):
+        ganctl.save(tmp_path / "full/lone.safetensors", *made)
+
+    class Uninstalled(ganctl.Architecture[ganctl.NoOptions], api=1):
+        pass
+
+    with pytest.raises(PluginError, match="no entry point names it"):
+        ganctl.save(tmp_path / "x.safetensors", Uninstalled(), *made[1:])
 
 
 def test_images_are_those_of_the_network(tmp_path: Path, tiny: Any) -> None:

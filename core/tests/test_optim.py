@@ -1,6 +1,7 @@
 """One player's Adam: as torch's own, slower where lazy, deaf to gradients that are not finite."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -182,6 +183,53 @@ def test_the_state_taken_back_continues_as_if_nothing_had_happened() -> None:
         second.step(NOW, "D")
     assert torch.equal(weights(one), weights(other))
     assert same(first.tensors(), second.tensors())
+
+
+def clipped(value: float) -> tuple[nn.Sequential, PlayerOptimizer, Tensor]:
+    """A network after a step in which one gradient had this value, and the norm of that step."""
+    net = network()
+    optimizer = PlayerOptimizer(net, settings(), [phase()], "clip")
+    backward(net, 0)
+    net[0].weight.grad[3, 2] = value
+    return net, optimizer, optimizer.step(NOW, "D")
+
+
+@pytest.mark.parametrize(("value", "taken"), [(math.nan, 0.0), (math.inf, 1e5), (-math.inf, -1e5)])
+def test_clipped_gradients_move_the_weights_as_finite_ones_would(
+    value: float, taken: float
+) -> None:
+    net, optimizer, norm = clipped(value)
+    other, reference, _ = clipped(taken)
+    assert not norm.isfinite()
+    assert torch.equal(weights(net), weights(other))
+    assert same(moments(optimizer), moments(reference))
+    assert not torch.equal(weights(net), weights(network()))
+    assert optimizer.skipped.item() == optimizer.streaks["D"].item() == 1
+    assert reference.skipped.item() == reference.streaks["D"].item() == 0
+
+
+def test_clipping_changes_no_step_whose_gradients_are_finite() -> None:
+    one, other = network(), network()
+    for net, nonfinite in ((one, "skip"), (other, "clip")):
+        optimizer = PlayerOptimizer(net, settings(), [phase()], nonfinite)
+        for step in range(5):
+            backward(net, step)
+            net[0].bias.grad[0] = 1e9  # large, but a number
+            optimizer.step(NOW, "D")
+        assert optimizer.skipped.item() == 0
+    assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("nonfinite", ["skip", "clip"])
+def test_the_limit_sees_a_streak_however_it_is_met(nonfinite: Any) -> None:
+    net = network()
+    optimizer = PlayerOptimizer(net, settings(), [phase()], nonfinite)
+    for _ in range(3):
+        backward(net, 0)
+        net[0].weight.grad.mul_(math.nan)
+        optimizer.step(NOW, "D")
+    assert optimizer.streaks["D"].item() == 3
+    assert weights(net).isfinite().all()
 
 
 def test_parameters_that_were_frozen_stay_frozen() -> None:

@@ -25,6 +25,7 @@ class Every:
     widths: Annotated[tuple[int, ...], Opt("Some numbers.", ge=1)] = (4, 8)
     betas: Annotated[tuple[float, float], Opt("Two numbers.", ge=0, lt=1)] = (0.5, 0.9)
     limit: Annotated[float | None, Opt("A number, or none.", ge=0)] = None
+    steps: Annotated[tuple[Literal["up", "down"], ...], Opt("Some choices.")] = ("up",)
 
 
 def fault(values: dict[str, Any], where: str = "") -> str:
@@ -44,6 +45,7 @@ def test_texts_and_values_load_to_the_same_options() -> None:
         "widths": "16, 32,64",
         "betas": "0,0.99",
         "limit": "1e3",
+        "steps": "down, up",
     }
     values = {
         "flag": True,
@@ -55,8 +57,9 @@ def test_texts_and_values_load_to_the_same_options() -> None:
         "widths": [16, 32, 64],
         "betas": [0, 0.99],
         "limit": 1000,
+        "steps": ["down", "up"],
     }
-    wanted = Every(True, 7, 0.25, "b", "slow", 2, (16, 32, 64), (0.0, 0.99), 1000.0)
+    wanted = Every(True, 7, 0.25, "b", "slow", 2, (16, 32, 64), (0.0, 0.99), 1000.0, ("down", "up"))
     assert load(Every, texts) == wanted
     assert load(Every, values) == wanted
     assert type(load(Every, values).limit) is float
@@ -190,6 +193,14 @@ def test_describe_keeps_the_order_and_tells_types() -> None:
         "int,…",
         "float,float",
         "float|none",
+        "up|down,…",
+    ]
+    assert [info.metavar for info in infos][-5:] == [
+        "1|2",
+        "INT,…",
+        "FLOAT,FLOAT",
+        "FLOAT",
+        "up|down,…",
     ]
 
 

@@ -13,6 +13,7 @@ from ..plugin import Architecture, Plugin
 from ..registry import Entry, entries, find
 from ..spec import ImageSpec, parse_resolution
 from ..training.plan import TABLES
+from . import commands
 from .parse import run_command
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def describe(
         print(json.dumps(document, indent=2, ensure_ascii=False))
         return 0
     _print(document)
+    if entry.kind == "command":
+        print(f"\n`ganctl {commands.typed(entry)} --help` shows its arguments and options.")
     print_tables(tables, networks)
     return 0
 

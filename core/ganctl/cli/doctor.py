@@ -89,6 +89,7 @@ def _gpu() -> Check:
 
 def _plugins() -> list[Check]:
     from ..registry import PluginError, duplicates, entries
+    from . import commands
 
     found = entries()
     checks: list[Check] = [("plugins", True if found else None, f"{len(found)} installed")]
@@ -96,6 +97,9 @@ def _plugins() -> list[Check]:
         checks.append(
             (f"{kind} {name}", None, "offered twice: write DISTRIBUTION:NAME to choose one")
         )
+    for entry in filter(commands.shadowed, found):
+        instead = f"{entry.label} is run as {commands.typed(entry)}: ganctl's own has this name"
+        checks.append((f"command {entry.name}", None, instead))
     for entry in found:
         try:
             plugin = entry.load()

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from ..errors import UserError
 from ..plugin import KINDS
 from ..registry import Entry, PluginError, duplicates, entries
+from . import commands
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,6 +44,9 @@ def _row(entry: Entry, twice: set[tuple[str, str]], check: bool) -> dict[str, An
     state, problem = "found", None
     if (entry.kind, entry.name) in twice:
         state, problem = "duplicate", f"choose it as {entry.distribution}:{entry.name}"
+    if commands.shadowed(entry):
+        state = "duplicate"
+        problem = f"ganctl has a command of this name: this one is {commands.typed(entry)}"
     if not entry.found:
         state, problem = "broken", f"{entry.value}: no such module"
     elif check:

@@ -6,7 +6,6 @@ imported, so that they take a fraction of a second.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -16,24 +15,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import GanctlError, Interrupted, UserError
 from ..options import did_you_mean
-
-COMMANDS = {
-    "train": "Train a model; with no option, the MLP GAN on the embedded digits.",
-    "prepare": "Make a set of equal images from a folder, zip or list of any pictures.",
-    "inspect": "Say what is in a prepared set, and draw a sheet of it.",
-    "resume": "Continue a run from its newest checkpoint.",
-    "sweep": "Train the same model with different options, and rank them by a figure.",
-    "generate": "Make pictures with a trained model.",
-    "mix": "Mix the styles of seeds: coarse traits of one, fine ones of another.",
-    "export": "Write a model's generator as ONNX, for use without PyTorch.",
-    "evaluate": "Measure a model's images, or any pictures, against a set: FID and others.",
-    "plot": "Draw a run's losses and figures as a PNG.",
-    "compare": "Draw several runs beside each other, curves and samples.",
-    "montage": "Show a run's training as a film: GIF, WebP or MP4.",
-    "list-plugins": "Show what is installed: architectures, objectives, sources, hooks …",
-    "describe": "Show a plugin's options; for an architecture its layers too.",
-    "doctor": "Check this machine: what works, what does not, what to do.",
-}
+from . import commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,20 +52,18 @@ def _dispatch(arguments: list[str]) -> int:
     if name == "--version":
         print(f"ganctl {__version__}")
         return 0
-    if name not in COMMANDS:
-        if name.startswith("-"):
-            hint = did_you_mean(name, ("--help", "--version"))
-            raise UserError(f"{name}: no such option before a command{hint}")
-        raise UserError(f"{name}: no such command{did_you_mean(name, COMMANDS)}")
-    module = importlib.import_module(f"ganctl.cli.{name.replace('-', '_')}")
-    status: int = module.run(rest)
+    if name.startswith("-"):
+        hint = did_you_mean(name, ("--help", "--version"))
+        raise UserError(f"{name}: no such option before a command{hint}")
+    status = commands.run(name, rest)
     sys.stdout.flush()
     return status
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    known = commands.summaries()
+    width = max(map(len, known))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in known.items()]
     return "\n".join(
         [
             "Usage: ganctl COMMAND [OPTIONS]",

@@ -28,10 +28,15 @@ class Group:
     panel: str
 
 
-def run_command(function: Callable[..., Any], name: str, argv: Sequence[str]) -> int:
-    """Parse `argv` for `function`'s signature and call it. Usage errors are `UserError`s."""
+def run_command(
+    function: Callable[..., Any], name: str, argv: Sequence[str], text: str | None = None
+) -> int:
+    """Parse `argv` for `function`'s signature and call it. Usage errors are `UserError`s.
+
+    `text` is what the help begins with, if not the function's docstring.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    app.command()(function)
+    app.command(help=text)(function)
     try:
         status = app(args=list(argv), prog_name=f"ganctl {name}", standalone_mode=False)
     except Exception as error:

@@ -53,6 +53,7 @@ def sweep(
     changes = {k: v for k, v in {"out": out, "jobs": jobs}.items() if v is not None}
     plan = read_sweep(Path(config), changes)
     _check_evaluated(plan)
+    _check_models(plan)
     if dry_run:
         return _show(plan, as_json)
     from ..sweep.folder import claimed, write_document
@@ -185,6 +186,15 @@ def _check_evaluated(plan: Sweep) -> None:
                 f"metric: {name} is an evaluator's figure, which the trials have to ask for: "
                 f'evaluate = "{name}:every=10kimg" in [train]'
             )
+
+
+def _check_models(plan: Sweep) -> None:
+    """Raise `UserError` if a trial that has not begun cannot start from its model."""
+    from .train import check_model
+
+    for trial in plan.trials:
+        if not (trial.folder / "config.toml").exists():
+            check_model(trial.plan)
 
 
 def _check_metric(plan: Sweep, results: Iterable[Result]) -> None:

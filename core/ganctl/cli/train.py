@@ -79,7 +79,7 @@ def run(argv: list[str]) -> int:
                 tables[table] = {**tables.get(table, {}), **given[table]}
         if given.get("source") or given.get("prepare"):
             core.pop("data", None)  # a set from the file was made of other pictures
-        values = override(core, given[""])
+        values = _pinned(override(core, given[""]))
         return show(resolve(values, tables), as_json) if dry_run else start(values, tables, as_json)
 
     return run_command(with_options(train, _groups(argv, tables)), "train", argv)
@@ -91,10 +91,9 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
     if "data" not in first_pass(argv, ["data"]):
         groups.append(Group("prepare", Preparation, "Preparation of the pictures"))
     names: dict[str, Any] = {t: tables.get(t, {}).get("name", _DEFAULTS.get(t)) for t in TABLES}
-    if names["objective"] is None and any(
-        word.startswith(("--objective.", "--help")) for word in argv
-    ):
-        names["objective"] = _recipe_objective(tables.get("arch", {}))
+    unnamed = [t for t in ("objective", "augment") if names[t] is None]
+    if any(word.startswith((f"--{t}.", "--help")) for t in unnamed for word in argv):
+        names |= {t: name for t, name in _of_recipe(tables.get("arch", {})).items() if t in unnamed}
     for table, name in names.items():
         if name is None or (table == "augment" and name == "none"):
             continue
@@ -111,8 +110,8 @@ def _groups(argv: list[str], tables: Mapping[str, Mapping[str, Any]]) -> list[Gr
     return groups
 
 
-def _recipe_objective(table: Mapping[str, Any]) -> str | None:
-    """The objective of the architecture's recipe, for its flags and help panel."""
+def _of_recipe(table: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the architecture's recipe names, for its flags and help panels."""
     from ..spec import ImageSpec
 
     try:
@@ -121,9 +120,17 @@ def _recipe_objective(table: Mapping[str, Any]) -> str | None:
         with choice.entry.guard():
             recipe = choice.plugin.recipe(choice.options, ImageSpec(side, side, 3), None)
     except GanctlError:
-        return None
-    name: str = recipe.objective
-    return name
+        return {}
+    return {"objective": recipe.objective, "augment": recipe.augment}
+
+
+def _pinned(core: dict[str, Any]) -> dict[str, Any]:
+    """`core` with the very file that --init-from means: a run's newest may be another later."""
+    if (path := load(Settings, core).init_from) is None:
+        return core
+    from ..checkpoint import find_generator
+
+    return {**core, "init_from": str(find_generator(Path(path)))}
 
 
 def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -135,8 +142,11 @@ def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> 
     """Prepare the set if need be, create the run, train."""
     from ..training.run import Run, refuse_existing
 
-    if (folder := load(Settings, core).run) is not None:
-        refuse_existing(Path(folder))  # before the work of preparing a set
+    settings = load(Settings, core)  # looked at before the work of preparing a set
+    if settings.run is not None:
+        refuse_existing(Path(settings.run))
+    if settings.init_from is not None:
+        check_model(resolve(core, tables))
     plan, dataset = plan_and_set(core, tables)
 
     def create() -> Run:
@@ -166,13 +176,15 @@ def train_run(
     with memory_errors():
         with progress("reading the set", len(dataset), "images") as advance:
             session = Session(plan, dataset, hooks, advance)
-        with progress("looking at the set", len(dataset), "images") as advance:
-            session.look_at_set(advance)
         if checkpoint is None:
             session.begin()
+            if session.taken_over is not None:
+                say("\n".join(session.taken_over.summary()))
         else:
             session.resume(checkpoint)
             say(f"continuing from {checkpoint}")
+        with progress("looking at the set", len(dataset), "images") as advance:
+            session.look_at_set(advance)
         run = open_run()
         say(f"run: {run.folder}")
         with progress("training", session.total, "images", session.images) as update:
@@ -199,6 +211,14 @@ def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Pl
     return plan, Dataset(plan.data)
 
 
+def check_model(plan: Plan) -> None:
+    """Raise `UserError` if what it is to start from is no model of its architecture."""
+    from ..training.transfer import find
+
+    if plan.settings.init_from is not None:
+        find(plan.settings.init_from, plan.architecture.entry.name)
+
+
 def make_set(plan: Plan) -> None:
     """Prepare the plan's set from its source."""
     if plan.source is None:
@@ -214,10 +234,16 @@ def show(plan: Plan, as_json: bool) -> int:
     import tomli_w
 
     from ..summary import training_bytes
+    from ..training.transfer import Origin, compare, freeze
     from .describe import network_tables, print_tables
 
     choice = plan.architecture
     tables, networks = network_tables(choice.entry, choice.plugin, choice.options, plan.spec)
+    freeze(networks["discriminator"], plan.settings.freeze_d)
+    report = None
+    if plan.settings.init_from is not None:
+        origin = Origin.read(plan.settings.init_from, choice.entry.name)
+        report = compare(origin, networks["generator"], networks["discriminator"])
     assert plan.settings.micro_batch is not None
     estimate = training_bytes(
         tables, networks, plan.settings.micro_batch, bool(plan.settings.ema_kimg)
@@ -229,10 +255,14 @@ def show(plan: Plan, as_json: bool) -> int:
             "memory_bytes": estimate,
             "networks": {name: [vars(row) for row in rows] for name, rows in tables.items()},
         }
+        if report is not None:
+            document["init_from"] = report.text().splitlines()
         print(json.dumps(document, indent=2))
         return 0
     print(tomli_w.dumps(plan.config()))
     print_tables(tables, networks)
+    if report is not None:
+        print("\n".join(report.summary()), end="\n\n")
     state = "is there" if plan.prepared else "will be prepared"
     print(f"The set {state}: {plan.data}")
     print(f"Memory: about {estimate / 1e6:,.0f} MB for weights, optimisers and activations.")

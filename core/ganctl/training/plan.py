@@ -86,6 +86,8 @@ class Plan:
         """As config.toml holds it; `resolve` makes the same plan of it."""
         values = {k: v for k, v in dump(replace(self.settings, run=None)).items() if v is not None}
         values["data"] = str(self.data.resolve())
+        if self.settings.init_from is not None:
+            values["init_from"] = str(Path(self.settings.init_from).absolute())
         for table in ("architecture", "objective", "augment", "source"):
             choice: Choice | None = getattr(self, table)
             if choice is not None:
@@ -138,6 +140,10 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
     """Decide everything. `core` are the run's own options, `tables` those of the plugins and
     of the preparation."""
     settings = load(Settings, core)
+    if settings.freeze_d and settings.init_from is None:
+        raise UserError(
+            "freeze_d: goes with --init-from: without a trained model there is nothing to keep"
+        )
     architecture = Choice.make("arch", tables.get("arch", {}), DEFAULT_ARCHITECTURE)
     source = None
     if settings.data is None or "source" in tables:
@@ -152,6 +158,8 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
     spec, data = _spec(settings, architecture.plugin, source, preparation)
     with architecture.entry.guard():
         recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
+        if settings.init_from is not None:
+            recipe = replace(recipe, **recipe.transfer)
     settings = _decide(settings, recipe)
     request = Request.parse(settings.evaluate) if settings.evaluate else None
     objective = _objective(recipe, tables)
@@ -277,6 +285,7 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
         eps=first(asked.eps, recipe.eps),
         ema_kimg=first(asked.ema_kimg, recipe.ema_kimg, 0.0),
         ema_rampup=first(asked.ema_rampup, recipe.ema_rampup, 0.0),
+        nonfinite=first(asked.nonfinite, recipe.nonfinite),
         log_every=first(asked.log_every, min(kimg / 200, 4.0)),
         sample_every=first(asked.sample_every, min(max(kimg / 20, 1.0), 200.0)),
         checkpoint_every=first(asked.checkpoint_every, min(max(kimg / 10, 5.0), 200.0)),
@@ -287,11 +296,8 @@ def _decide(asked: Settings, recipe: Recipe) -> Settings:
 
 
 def _objective(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice:
-    values = dict(tables.get("objective", {}))
-    mine = find("objective", recipe.objective) if recipe.objective_options else None
-    if mine is not None and mine == find("objective", values.get("name", recipe.objective)):
-        values = {**recipe.objective_options, **values}
-    return Choice.make("objective", values, recipe.objective)
+    values = tables.get("objective", {})
+    return _with_defaults("objective", values, recipe.objective, recipe.objective_options)
 
 
 def _augment(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice | None:
@@ -301,4 +307,15 @@ def _augment(recipe: Recipe, tables: Mapping[str, Mapping[str, Any]]) -> Choice 
         if len(values) > 1 or (values and "name" not in values):
             raise UserError("augment: options without an augmenter; name one with --augment")
         return None
-    return Choice.make("augment", values, name)
+    return _with_defaults("augment", values, recipe.augment, recipe.augment_options)
+
+
+def _with_defaults(
+    table: str, values: Mapping[str, Any], own: str | None, defaults: Mapping[str, Any]
+) -> Choice:
+    """The plugin that `values` name, or the recipe's own, for which the recipe has defaults."""
+    if own is not None and defaults:
+        kind = KIND_OF[table]
+        if find(kind, own) == find(kind, values.get("name", own)):
+            values = {**defaults, **values}
+    return Choice.make(table, values, own)

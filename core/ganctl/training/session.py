@@ -37,6 +37,7 @@ from .run import METRICS, WARNINGS, Run, read_log
 from .schedule import parse_schedule
 from .state import State
 from .tally import Tally
+from .transfer import FILE, Origin, Report, freeze, take_over
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -79,6 +80,8 @@ class Session:
         self._measurement = self._open_measurement()
         self._best: Best | None = None
         self._seconds = 0.0  # of training before this process
+        self.taken_over: Report | None = None
+        """What a run that begins took from a trained model, if it was given one."""
 
     @property
     def images(self) -> int:
@@ -91,10 +94,17 @@ class Session:
             self._measurement.see_reals(advance)
 
     def begin(self) -> None:
-        """A new run: the networks see what they will be trained on. Raises `UserError`."""
-        with self.plan.architecture.entry.guard():
+        """A new run: the networks see what they will be trained on, and take over a model.
+
+        Raises `UserError`.
+        """
+        plan = self.plan
+        with plan.architecture.entry.guard():
             for network in self.state.networks():
                 network.fit(self.loader)
+        if plan.settings.init_from is not None:
+            origin = Origin.read(plan.settings.init_from, plan.architecture.entry.name)
+            self.taken_over = take_over(origin, self.state)
 
     def resume(self, folder: Path) -> None:
         """Continue from a checkpoint. Raises `UserError` if it does not fit run or dataset."""
@@ -109,7 +119,7 @@ class Session:
                 file=sys.stderr,
             )
         for name, value in self._identity().items():
-            before = header.get(name, False)  # a run older than the setting did without it
+            before = header.get(name, type(value)())  # a run older than the setting: without it
             if before != value:
                 raise UserError(
                     f"config.toml: {name} is {value} now, but the run was trained with "
@@ -126,6 +136,8 @@ class Session:
         """
         self.run, settings, batch = run, self.plan.settings, self.loader.batch
         self.warned = {str(record.get("about")) for record in read_log(run.folder, WARNINGS)}
+        if self.taken_over is not None:
+            write_atomically(run.folder / FILE, self.taken_over.text().encode())
         if self.plan.evaluators:
             self._note_evaluators()
             way = self.plan.evaluators[0].plugin.better
@@ -201,12 +213,15 @@ class Session:
         self._seconds += seconds
         figures = self._tally.flush()
         for name, optimizer in self.state.optimizers.items():
-            figures[f"skipped/{name}"] = skipped = float(optimizer.skipped)
-            if skipped:
+            clips = optimizer.nonfinite == "clip"
+            count = float(optimizer.skipped)
+            figures[f"{'clipped' if clips else 'skipped'}/{name}"] = count
+            if count:
+                what = "their nan and inf were clipped" if clips else "those updates were left out"
                 self.warn(
                     f"{name} not finite",
-                    f"the {name}'s gradients were not finite {skipped:.0f} times "
-                    f"by step {progress.step}; those updates were left out; log.jsonl counts them",
+                    f"the {name}'s gradients were not finite {count:.0f} times "
+                    f"by step {progress.step}; {what}; log.jsonl counts them",
                 )
             for phase, streak in optimizer.streaks.items():
                 self._check_finite(name, phase, float(streak))
@@ -349,6 +364,7 @@ class Session:
             "batch": self.loader.batch,
             "seed": self.plan.settings.seed,
             "mirror": self.plan.settings.mirror,
+            "freeze_d": self.plan.settings.freeze_d,
             "objective": self.plan.objective.config(),
             "ema_kimg": self.plan.settings.ema_kimg,
         }
@@ -415,6 +431,7 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
     with plan.architecture.entry.guard():
         networks = plan.architecture.plugin.build(plan.architecture.options, plan.spec)
     generator, discriminator = (network.to(device).train() for network in networks)
+    freeze(discriminator, settings.freeze_d)
     augmenter = None
     if plan.augment is not None:
         with plan.augment.entry.guard():
@@ -434,6 +451,7 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
                 ),
             ),
             [phase for phase in phases if phase.player == player],
+            _given(settings.nonfinite),
         )
         for player, letter in (("generator", "g"), ("discriminator", "d"))
     }

@@ -13,6 +13,13 @@ class Settings:
     """What `ganctl train` is asked for. None stands for the architecture's recipe."""
 
     data: Annotated[str | None, Opt("Prepared set to train on: a zip or a folder.")] = None
+    init_from: Annotated[
+        str | None,
+        Opt("A trained model to start from: a generator.safetensors, a checkpoint or a run."),
+    ] = None
+    freeze_d: Annotated[
+        int, Opt("Keep the first so many layers of the discriminator as they are.", ge=0)
+    ] = 0
     resolution: Annotated[
         str | None, Opt("Size of the images: 64, or 96x128 (height x width).")
     ] = None
@@ -76,6 +83,13 @@ class Settings:
         float, Opt("A checkpoint at least every so many minutes.", gt=0)
     ] = 10.0
     keep: Annotated[int, Opt("How many checkpoints to keep, the newest.", ge=1)] = 3
+    nonfinite: Annotated[
+        Literal["skip", "clip"] | None,
+        Opt(
+            "What becomes of gradients that are not finite: skip leaves the update out; clip "
+            "makes nan 0 and inf ±100,000, as StyleGAN2-ADA does."
+        ),
+    ] = None
     nonfinite_limit: Annotated[
         int, Opt("Stop after so many steps in a row whose gradients are not finite.", ge=1)
     ] = 100

@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ganctl import GanctlError, UserError
+from ganctl import GanctlError, Unreachable, UserError, download
 
 MIRROR = "GANCTL_WEIGHTS_URL"
 """This environment variable names a folder on the web that is asked instead of the publisher."""
-TIMEOUT = 60
-"""Seconds without a byte after which a download is given up."""
 _BLOCK = 1 << 20
 
 
@@ -70,7 +65,7 @@ def find(published: Published, path: str | None = None, unverified: bool = False
                 f"{published.url} and put it at {target}, or name it with --weights FILE or "
                 f"${published.variable}"
             )
-        download(published, target)
+        _download(published, target)
     found = Found(file, digest(file), genuine=True)
     if found.sha256.startswith(published.sha256):
         return found
@@ -101,7 +96,7 @@ def digest(file: Path) -> str:
     return total.hexdigest()
 
 
-def download(published: Published, target: Path) -> None:
+def _download(published: Published, target: Path) -> None:
     """Whole and with the right hash, or not at all."""
     base = os.environ.get(MIRROR)
     url = f"{base.rstrip('/')}/{published.name}" if base else published.url
@@ -121,8 +116,8 @@ def download(published: Published, target: Path) -> None:
         part.replace(target)
     except _Unfit as fault:
         raise GanctlError(f"{url}: {fault}; nothing was kept; {otherwise}") from None
-    except _Unreachable as error:
-        raise GanctlError(f"cannot download {url}: {error}; {otherwise}") from None
+    except Unreachable as error:
+        raise GanctlError(f"{error}; {otherwise}") from None
     except OSError as error:
         raise GanctlError(
             f"cannot write {target}: {error.strerror or error}; {otherwise}; $TORCH_HOME moves "
@@ -133,53 +128,23 @@ def download(published: Published, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()  # it holds the connection
-        return str(error)
-    return str(getattr(error, "reason", error)) or type(error).__name__
-
-
 class _Unfit(Exception):
     """What came is not the file."""
 
 
-class _Unreachable(Exception):
-    """The network or the server refuses."""
-
-
 def _fetch(url: str, published: Published) -> Generator[bytes]:
-    """The body of `url`, counted and hashed. Raises `_Unfit`, `_Unreachable`."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    """The body of `url`, counted and hashed. Raises `_Unfit`, `Unreachable`."""
     if not url.startswith(("https://", "http://")):
-        raise _Unreachable("not a web address")
+        raise Unreachable(f"cannot download {url}: not a web address")
     total, seen = hashlib.sha256(), 0
-    bar = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with bar:
-        task = bar.add_task(published.name, total=published.size)
-        for block in _blocks(url):
-            seen += len(block)
-            if seen > published.size:
-                raise _Unfit(f"more than the {published.size:,} bytes that it should have")
-            total.update(block)
-            yield block
-            bar.update(task, completed=seen)
+    for block in download(url, published.size, anywhere=True):  # its hash is checked
+        seen += len(block)
+        total.update(block)
+        yield block
     if seen < published.size:
         raise _Unfit(f"{seen:,} bytes of {published.size:,} came")
     if not total.hexdigest().startswith(published.sha256):
         raise _Unfit(f"its sha256 is {total.hexdigest()}, not {published.sha256}")
-
-
-def _blocks(url: str) -> Generator[bytes]:
-    """Raises `_Unreachable`, whatever goes wrong."""
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as body:
-            while block := body.read(_BLOCK):
-                yield block
-    except (OSError, HTTPException, ValueError) as error:  # URLError and TimeoutError are OSErrors
-        raise _Unreachable(_reason(error)) from None
 
 
 def read(file: Path) -> dict[str, Tensor]:

@@ -11,8 +11,11 @@ from ganctl import UserError
 
 @torch.no_grad()
 def clip_weights(network: nn.Module, clip: float) -> None:
-    """Every parameter into [−clip, clip], in place (Arjovsky et al. 2017, algorithm 1, line 7)."""
-    parameters: list[torch.Tensor] = list(network.parameters())
+    """Every parameter into [−clip, clip], in place (Arjovsky et al. 2017, algorithm 1, line 7).
+
+    Those that take no gradient stay as they are.
+    """
+    parameters: list[torch.Tensor] = [p for p in network.parameters() if p.requires_grad]
     torch._foreach_clamp_min_(parameters, -clip)
     torch._foreach_clamp_max_(parameters, clip)
 

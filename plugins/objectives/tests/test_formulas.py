@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ganctl import Batch, Discriminator, Generator, Phase, Players, Progress, UserError, random
 from ganctl.options import load
 from ganctl.registry import find
+from ganctl_objectives.clipping import clip_weights
 
 W, THETA = torch.tensor([0.6, -1.1]).double(), torch.tensor([0.5, 0.3]).double()
 REALS = torch.tensor([[0.2, -0.7], [0.9, 0.1], [-0.4, 0.6]]).double()
@@ -166,6 +167,14 @@ def test_wgan_keeps_the_weights_within_the_clip() -> None:
         weights.add_(torch.tensor([1.0, 0.08]).double())
         phases[1].after()
     assert weights.tolist() == pytest.approx([0.05, 0.03])
+
+
+def test_wgan_leaves_frozen_weights_alone() -> None:
+    discriminator = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    discriminator[0].requires_grad_(False).weight.fill_(3.0)
+    clip_weights(discriminator, 0.05)
+    assert (discriminator[0].weight == 3).all()
+    assert discriminator[1].weight.abs().max() <= 0.05
 
 
 def test_wgan_refuses_weights_that_are_scaled_after_clipping() -> None:

@@ -1,4 +1,4 @@
-"""StyleGAN2 with adaptive discriminator augmentation (Karras et al. 2020a and 2020b)."""
+"""StyleGAN2-ADA (Karras et al. 2020a and 2020b), and DiffAugment (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -85,6 +85,10 @@ class StyleGAN2ADA(Architecture[StyleGAN2Options], api=1):
                 "pl_weight": row.pl_weight,
                 "style_mixing": row.style_mixing,
             },
+            nonfinite="clip",
+            # Karras et al. 2020b, appendix: a trained network needs no ramp-up of its average,
+            # and its discriminator overfits sooner, so that p may rise faster.
+            transfer={"ema_rampup": None, "augment_options": {"ramp_kimg": 100.0}},
         )
 
 
@@ -191,3 +195,33 @@ class ADA(Augmentation[ADAOptions], api=1):
             ramp_kimg=options.ramp_kimg,
             ceiling=options.ceiling,
         )
+
+
+@dataclass(frozen=True)
+class DiffAugmentOptions:
+    """The default is the paper's for small sets."""
+
+    policy: Annotated[
+        tuple[Literal["color", "translation", "cutout"], ...],
+        Opt("Which transformations, in this order."),
+    ] = ("color", "translation", "cutout")
+
+    def __post_init__(self) -> None:
+        if not self.policy:
+            raise UserError("policy names no transformation")
+        if len(set(self.policy)) < len(self.policy):
+            raise UserError(f"policy names a transformation twice: {', '.join(self.policy)}")
+
+
+class DiffAugment(Augmentation[DiffAugmentOptions], api=1):
+    """Differentiable augmentation: every image recoloured, shifted and masked, without adapting."""
+
+    references = (
+        "Zhao et al. 2020, Differentiable augmentation for data-efficient GAN training, "
+        "arXiv:2006.10738",
+    )
+
+    def build(self, options: DiffAugmentOptions, spec: ImageSpec) -> Augmenter:
+        from .diffaugment import DiffAugmenter
+
+        return DiffAugmenter(options.policy)

@@ -15,9 +15,9 @@ from .filters import setup_filter
 from .layers import RESAMPLE, Conv2d, Linear
 from .mapping import MappingNetwork
 from .modulate import minibatch_stddev
+from .precision import compute_dtype
 from .recipes import Blocks
 from .sizes import Level, levels
-from .synthesis import compute_dtype
 from .upfirdn2d import downsample2d
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .bias_act import GAINS, Activation, bias_act
 from .filters import setup_filter
+from .precision import own_precision
 from .resample import conv2d_resample
 
 RESAMPLE = (1, 3, 3, 1)
@@ -23,7 +24,7 @@ RESAMPLE = (1, 3, 3, 1)
 class Linear(nn.Module):
     """(N, inputs) → (N, outputs): x·Wᵀ·m/√inputs + b·m, then the activation and its gain.
 
-    m is `lr_multiplier`: the layer learns so many times as fast as others.
+    m is `lr_multiplier`: the layer learns so many times as fast as others. Always in float32.
     """
 
     def __init__(
@@ -42,12 +43,10 @@ class Linear(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.to(x.dtype)
-        bias = self.bias.to(x.dtype)
-        if self.act == "linear":
-            return torch.addmm(bias, x, weight.t(), beta=self.bias_gain, alpha=self.weight_gain)
-        bias = bias if self.bias_gain == 1 else bias * self.bias_gain
-        return bias_act(x @ (weight * self.weight_gain).t(), bias, act=self.act)
+        with own_precision(x):
+            x, bias = x.float(), self.bias * self.bias_gain
+            y = torch.addmm(bias, x, self.weight.t(), alpha=self.weight_gain)
+            return bias_act(y, act=self.act, inplace=True)
 
 
 class Conv2d(nn.Module):

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from .precision import own_precision
 from .resample import conv2d_resample
 from .upfirdn2d import Padding
 
@@ -73,8 +74,9 @@ def modulated_conv2d(
 
 def demodulation(w: Tensor, styles: Tensor) -> Tensor:
     """d (N, O) = 1/√(s²·(Σ_k w²)ᵀ + ε), of w (O, I, Kh, Kw) and styles (N, I)."""
-    squares = styles.square() @ w.square().sum((2, 3)).t()
-    return (squares + EPSILON).rsqrt()
+    with own_precision(styles):
+        squares = styles.square() @ w.square().sum((2, 3)).t()
+        return (squares + EPSILON).rsqrt()
 
 
 def _maps(scales: Tensor, x: Tensor) -> Tensor:

@@ -15,16 +15,12 @@ from .bias_act import GAINS, bias_act
 from .filters import setup_filter
 from .layers import RESAMPLE, Conv2d, Linear, scaled_act
 from .modulate import modulated_conv2d
+from .precision import compute_dtype
 from .recipes import Blocks
 from .sizes import Level
 from .upfirdn2d import upsample2d
 
 Noise = Literal["random", "const", "none"]
-
-
-def compute_dtype(float16: bool, device: torch.device) -> torch.dtype:
-    """float16 where a block wants it and the device is quick at it: not on CPUs."""
-    return torch.float16 if float16 and device.type != "cpu" else torch.float32
 
 
 class SynthesisLayer(nn.Module):

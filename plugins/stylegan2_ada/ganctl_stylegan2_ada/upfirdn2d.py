@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .filters import SEPARABLE_FROM
+from .precision import own_precision
 
 Pair = int | Sequence[int]
 """For both axes, or (x, y): horizontal first."""
@@ -183,7 +184,8 @@ class _Axis(NamedTuple):
 
 
 def _call(x: Tensor, f: Tensor, v: _Axis, h: _Axis, flip: bool, gain: float) -> Tensor:
-    return cast(Tensor, _UpFirDn.apply(x, f, v, h, flip, gain))  # type: ignore[no-untyped-call]
+    with own_precision(x):  # in x's own type
+        return cast(Tensor, _UpFirDn.apply(x, f, v, h, flip, gain))  # type: ignore[no-untyped-call]
 
 
 class _UpFirDn(torch.autograd.Function):

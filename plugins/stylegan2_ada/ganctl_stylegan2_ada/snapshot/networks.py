@@ -50,7 +50,9 @@ def tensorflow_network(value: object) -> TensorFlowRecord:
     for prefix, state, depth in _tree(value, "/", "components", walk):
         version, listed = state.get("version"), state.get("variables")
         if type(version) is not int or version < OLDEST_TENSORFLOW:
-            raise Refused(f"a TensorFlow network of before version {OLDEST_TENSORFLOW}")
+            raise Refused(
+                f"a TensorFlow network of before version {OLDEST_TENSORFLOW}, as of StyleGAN 1"
+            )
         if not isinstance(listed, list):
             raise Refused("a TensorFlow network without a list of variables")
         for each in listed:

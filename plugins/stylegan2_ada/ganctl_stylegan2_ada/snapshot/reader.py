@@ -20,19 +20,20 @@ NETWORKS = ("G", "D", "G_ema")
 TENSORFLOW = ("G", "D", "Gs")
 
 
-def read_snapshot(path: str | os.PathLike[str]) -> Snapshot:
+def read_snapshot(path: str | os.PathLike[str], name: str | None = None) -> Snapshot:
     """Read a .pkl of StyleGAN2-ADA, or of its TensorFlow forerunners, without running any of it.
 
-    Raises `UserError`, of one line, for whatever is not such a file.
+    Raises `UserError`, of one line, for whatever is not such a file; `name` is what it calls
+    the file there, if not by its path.
     """
     try:
         return _snapshot(_content(Path(path)))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
+        raise UserError(f"{name or path}: {error.strerror or error}") from None
     except MemoryError:
-        raise UserError(f"{path}: too large for this machine's memory") from None
+        raise UserError(f"{name or path}: too large for this machine's memory") from None
     except Refused as refusal:
-        raise UserError(f"{path}: not a readable network snapshot: {refusal}") from None
+        raise UserError(f"{name or path}: not a readable network snapshot: {refusal}") from None
 
 
 def _content(path: Path) -> memoryview:

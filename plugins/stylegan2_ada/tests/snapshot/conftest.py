@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+from ganctl import ImageSpec
+from ganctl_stylegan2_ada import StyleGAN2Options
+from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
+from ganctl_stylegan2_ada.generator import StyleGAN2Generator
 
 SHARED = Path(__file__).resolve().parents[5] / "shared"
 
@@ -150,3 +156,83 @@ def shared_snapshot() -> Path:
     if not file.is_file():
         pytest.skip("shared/vectors/snapshot-uncond32.pkl is not here")
     return file
+
+
+@pytest.fixture
+def persistent(names: SimpleNamespace) -> Callable[..., Any]:
+    """`persistent(network, "Generator", kwargs)`: a network of ours in the reference's layout."""
+
+    def tree(class_name: str, network: torch.nn.Module, init: dict[str, Any]) -> Any:
+        children = {name: tree("Module", child, {}) for name, child in network.named_children()}
+        state = {
+            "_parameters": dict(network.named_parameters(recurse=False)),
+            "_buffers": dict(network.named_buffers(recurse=False)),
+            "_modules": children,
+            **init,
+        }
+        return names.Persistent(class_name, state)
+
+    def persistent(
+        network: torch.nn.Module,
+        class_name: str,
+        kwargs: dict[str, Any],
+        args: tuple[Any, ...] = (),
+    ) -> Any:
+        init = {"_init_kwargs": names.EasyDict(kwargs), "_init_args": args}
+        return tree(class_name, network, init)
+
+    return persistent
+
+
+@pytest.fixture
+def networks() -> Callable[..., Any]:
+    """`networks(spec, d_arch="skip")`: options, and both networks with all numbers drawn."""
+
+    def networks(spec: ImageSpec, **others: Any) -> Any:
+        small = {"z_dim": 16, "w_dim": 24, "mapping_layers": 2, "channel_base": 128}
+        more = {"channel_max": 12, "half_resolutions": 0, "conv_clamp": None, "mbstd_group": 4}
+        options = StyleGAN2Options(**{**small, **more, "d_arch": "resnet", **others})
+        torch.manual_seed(1)
+        made = StyleGAN2Generator(options, spec), StyleGAN2Discriminator(options, spec)
+        for network in made:
+            for parameter in network.parameters():
+                parameter.data += 0.2 * torch.randn_like(parameter)
+            network.eval().requires_grad_(False)
+        made[0].mapping.w_avg += torch.randn(options.w_dim)
+        return options, *made
+
+    return networks
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """But for the order of sums, which depends on how tensors lie in memory."""
+    return bool((one - other).abs().max() <= 1e-5 * other.abs().max())
+
+
+def labels(spec: ImageSpec) -> Tensor | None:
+    return torch.eye(spec.classes)[torch.arange(4) % spec.classes] if spec.classes else None
+
+
+@pytest.fixture
+def same_pictures() -> Callable[[Any, Any, ImageSpec], bool]:
+    """Whether two generators make the same images: truncated styles, constant noise."""
+
+    def pictures(g: Any, spec: ImageSpec) -> Tensor:
+        torch.manual_seed(5)
+        ws = g.eval().mapping(torch.randn(4, g.z_dim), labels(spec), 0.6, 3)
+        images: Tensor = g.synthesis(ws, noise="const")
+        return images
+
+    return lambda one, other, spec: close(pictures(one, spec), pictures(other, spec))
+
+
+@pytest.fixture
+def same_logits() -> Callable[[Any, Any, ImageSpec], bool]:
+    """Whether two discriminators say the same of some images."""
+
+    def logits(d: Any, spec: ImageSpec) -> Tensor:
+        torch.manual_seed(6)
+        found: Tensor = d(torch.randn(4, spec.channels, spec.height, spec.width), labels(spec))
+        return found
+
+    return lambda one, other, spec: close(logits(one, spec), logits(other, spec))

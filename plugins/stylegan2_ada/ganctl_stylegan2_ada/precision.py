@@ -1,0 +1,20 @@
+"""Which arithmetic is used where."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def compute_dtype(float16: bool, device: torch.device) -> torch.dtype:
+    """float16 where a block wants it and the device is quick at it: not on CPUs."""
+    return torch.float16 if float16 and device.type != "cpu" else torch.float32
+
+
+def own_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Within, autocast changes no type."""
+    if x.is_meta:  # which autocast does not know
+        return nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
