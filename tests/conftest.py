@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from ganctl.cli.main import main
 
@@ -140,6 +141,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the digits with their labels; leave it as it is."""
     return _train(tmp_path_factory.mktemp("conditional"), "--cond")
+
+
+@pytest.fixture(scope="session")
+def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A StyleGAN2 of 16x32, not trained, with 6 styles and 3 classes with names."""
+    from ganctl import ImageSpec, checkpoint, model, registry
+
+    entry = registry.find("architecture", "stylegan2-ada")
+    architecture = entry.load()
+    options = architecture.options_class(
+        z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16
+    )
+    spec = ImageSpec(16, 32, 3, 3, ("cats", "dogs", "fish, fried"))
+    torch.manual_seed(0)
+    generator, _ = architecture.build(options, spec)  # type: ignore[attr-defined]
+    tensors = generator.state_dict()
+    tensors["mapping.w_avg"].normal_()
+    for name, tensor in tensors.items():
+        if name.endswith("noise_strength"):
+            tensor.fill_(0.5)
+    training = {"step": 0, "images": 0, "total": 1000}
+    about = model.header(entry, options, spec, training)
+    folder = tmp_path_factory.mktemp("styled") / "model"
+    checkpoint.write(folder, {checkpoint.GENERATOR: (tensors, about)})
+    return folder / checkpoint.GENERATOR
 
 
 def _train(folder: Path, *options: str) -> Path:

@@ -172,7 +172,16 @@ def test_a_config_file_that_is_wrong(ganctl: CLI, text: str, message: str) -> No
         (["--seeds", "4294967296"], r"^seeds: 4294967296: seeds rise, go to 4294967295"),
         (["--seeds", "0-99999999"], r"a range holds a million"),
         (["--class", "3"], r"this model has no classes"),
-        (["--class", "cat"], r"--class"),
+        (["--class", "cat"], r"this model has no classes"),
+        (["--truncation", "x"], r"^truncation: 'x' is not a finite number$"),
+        (["--truncation", "0.5,nan"], r"^truncation: 'nan' is not a finite number$"),
+        (["--truncation", "-inf"], r"^truncation: '-inf' is not a finite number$"),
+        (["--truncation", "0.5,"], r"^truncation: '' is not a finite number$"),
+        (["--truncation", "0.7"], r"^truncation: .*the architecture mlp, which has no styles$"),
+        (["--truncation-cutoff", "2"], r"^truncation: .* mlp, which has no styles$"),
+        (["--truncation-cutoff", "two"], r"--truncation-cutoff"),
+        (["--noise", "random"], r"^noise: .* mlp, which has no styles$"),
+        (["--noise", "loud"], r"^noise: 'loud' is not one of random, const, none$"),
         (["--device", "abacus"], r"abacus"),
         (["--seed", "3"], r"No such option: --seed.*--seeds"),
     ],
@@ -184,8 +193,20 @@ def test_asking_a_model_for_what_it_cannot_do(
     assert ganctl.files() == []
 
 
-def test_asking_for_a_class_that_there_is_not(ganctl: CLI, conditional: Path) -> None:
-    refused(ganctl.here("generate", conditional, "--class", "10"), r"^class 10: .* classes 0 to 9$")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10", r"^class 10: this model has classes 0 to 9$"),
+        ("0-999999999", r"^class 0-999999999: this model has classes 0 to 9$"),
+        ("3-1", r"^class 3-1: this model has classes 0 to 9$"),
+        ("-1", r"^class '-1': this model has classes 0 to 9"),
+        ("1,,2", r"^class '': this model has classes 0 to 9"),
+    ],
+)
+def test_asking_for_a_class_that_there_is_not(
+    ganctl: CLI, conditional: Path, text: str, message: str
+) -> None:
+    refused(ganctl.here("generate", conditional, "--class", text), message)
     assert ganctl.files() == []
 
 

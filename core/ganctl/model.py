@@ -49,7 +49,8 @@ class Model:
     ) -> Images:
         """One image per seed, as a uint8 array (N, H, W, C) with `pil()` and `grid()`.
 
-        An image follows from its seed, its class and these settings alone. `classes` is one class
+        An image follows from its seed, its class and these settings alone, but for the rounding of
+        sums, which may differ by a level between batches of different sizes. `classes` is one class
         for all or one per seed; a conditional model without it takes the seed modulo the number of
         classes. The other settings are for style generators. `truncation` is any finite number: 1
         leaves styles as they are, 0 makes them the mean, less than 0 what lies opposite; with a
