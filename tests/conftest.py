@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from ganctl import ImageSpec, checkpoint, model, registry
 from ganctl.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,28 +146,34 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A StyleGAN2 of 16x32, not trained, with 6 styles and 3 classes with names."""
-    from ganctl import ImageSpec, checkpoint, model, registry
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`untrained("mlp", ImageSpec(…), z_dim=8)`: a generator's file; no bias or gain is 0."""
 
-    entry = registry.find("architecture", "stylegan2-ada")
-    architecture = entry.load()
-    options = architecture.options_class(
-        z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16
-    )
+    def write(name: str, spec: ImageSpec, **options: Any) -> Path:
+        entry = registry.find("architecture", name)
+        architecture = entry.load()
+        chosen = architecture.options_class(**options)
+        torch.manual_seed(0)
+        generator, _ = architecture.build(chosen, spec)  # type: ignore[attr-defined]
+        tensors = generator.state_dict()
+        for tensor in tensors.values():
+            if tensor.is_floating_point() and tensor.ndim < 2:
+                tensor.add_(torch.rand_like(tensor))
+        training = {"step": 0, "images": 0, "total": 1000}
+        about = model.header(entry, chosen, spec, training)
+        folder = tmp_path_factory.mktemp("untrained") / "model"
+        checkpoint.write(folder, {checkpoint.GENERATOR: (tensors, about)})
+        return folder / checkpoint.GENERATOR
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def styled(untrained: Callable[..., Path]) -> Path:
+    """A StyleGAN2 of 16x32, not trained, with 6 styles and 3 classes with names."""
+    small = {"z_dim": 16, "w_dim": 16, "mapping_layers": 2, "channel_base": 256, "channel_max": 16}
     spec = ImageSpec(16, 32, 3, 3, ("cats", "dogs", "fish, fried"))
-    torch.manual_seed(0)
-    generator, _ = architecture.build(options, spec)  # type: ignore[attr-defined]
-    tensors = generator.state_dict()
-    tensors["mapping.w_avg"].normal_()
-    for name, tensor in tensors.items():
-        if name.endswith("noise_strength"):
-            tensor.fill_(0.5)
-    training = {"step": 0, "images": 0, "total": 1000}
-    about = model.header(entry, options, spec, training)
-    folder = tmp_path_factory.mktemp("styled") / "model"
-    checkpoint.write(folder, {checkpoint.GENERATOR: (tensors, about)})
-    return folder / checkpoint.GENERATOR
+    return untrained("stylegan2-ada", spec, **small)
 
 
 def _train(folder: Path, *options: str) -> Path:
