@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ganctl
 from ganctl import checkpoint, model
 from ganctl.errors import GanctlError, UserError
-from ganctl.images import Images, grid, sample_grid, to_pil
+from ganctl.images import Images, grid, labelled, sample_grid, to_pil
 from ganctl.interfaces import to_pixels, to_uint8
 from ganctl.model import Model, latents
 from ganctl.registry import PluginError, find
@@ -261,6 +262,24 @@ def test_small_images_are_enlarged_to_be_looked_at_with_seams_between() -> None:
     assert (table[:, 32:34] == 255).all()
     assert sample_grid(np.zeros((2, 100, 70, 3), np.uint8), 2).shape == (100, 142, 3)
     assert to_pil(pictures[0]).size == (16, 32)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_a_table_has_names_above_and_beside_it(mode: str) -> None:
+    picture = Image.new(mode, (64, 70), 0)
+    long = "a name that is longer than what stands below it"
+    table = labelled([[None, picture], [picture]], ["1", "a\nb"], ["", long])
+    assert table.mode == mode
+    pixels = np.asarray(table.convert("L"))
+    width = (pixels.shape[1] - labelled([[picture]], ["b?"]).width + 66) // 2
+    assert width > 100  # as wide as the longest of the columns' names
+    dark = (pixels == 0).all(axis=0)
+    assert not dark.any()
+    rows = [22, 22 + 72]
+    assert (pixels[rows[0] : rows[0] + 70] == 0).sum() >= 64 * 70
+    assert (pixels[rows[1] : rows[1] + 70] == 0).sum() >= 64 * 70
+    assert (pixels[:22] < 128).any()
+    assert pixels.shape[0] == 22 + 2 * 72
 
 
 def test_the_range_of_the_network_is_rounded_and_clamped_to_bytes() -> None:
