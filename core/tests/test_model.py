@@ -266,20 +266,21 @@ def test_small_images_are_enlarged_to_be_looked_at_with_seams_between() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_a_table_has_names_above_and_beside_it(mode: str) -> None:
-    picture = Image.new(mode, (64, 70), 0)
-    long = "a name that is longer than what stands below it"
-    table = labelled([[None, picture], [picture]], ["1", "a\nb"], ["", long])
-    assert table.mode == mode
-    pixels = np.asarray(table.convert("L"))
-    width = (pixels.shape[1] - labelled([[picture]], ["b?"]).width + 66) // 2
-    assert width > 100  # as wide as the longest of the columns' names
-    dark = (pixels == 0).all(axis=0)
-    assert not dark.any()
-    rows = [22, 22 + 72]
-    assert (pixels[rows[0] : rows[0] + 70] == 0).sum() >= 64 * 70
-    assert (pixels[rows[1] : rows[1] + 70] == 0).sum() >= 64 * 70
-    assert (pixels[:22] < 128).any()
-    assert pixels.shape[0] == 22 + 2 * 72
+    black = {"L": 0, "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[mode]
+    picture = Image.new(mode, (64, 70), black)
+    drawn = labelled([[None, picture], [picture]], ["1", "two\nlines"], ["", "7"])
+    assert drawn.mode == mode
+    pixels = np.asarray(drawn.convert("L"))
+    left, top = pixels.shape[1] - 2 * 66, pixels.shape[0] - 2 * 72
+    cells = pixels[top:, left:].reshape(2, 72, 2, 66).swapaxes(1, 2)[:, :, :70, :64]
+    assert (cells[[0, 1], [1, 0]] == 0).all()
+    assert (cells[[0, 1], [0, 1]] == 255).all()
+    assert (pixels[:top, left + 66 :] < 128).any()
+    assert (pixels[:top, : left + 66] == 255).all()
+    beside = pixels[top:, :left].reshape(2, 72, left)
+    assert (beside < 128).any(axis=(1, 2)).all()
+    wide = labelled([[picture, picture]], [""], ["x" * 100, "y"])
+    assert wide.width > 2 * (64 + 100)
 
 
 def test_the_range_of_the_network_is_rounded_and_clamped_to_bytes() -> None:
