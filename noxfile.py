@@ -63,6 +63,7 @@ def startup(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The training step beside the usual tutorial code."""
+    """The training step beside the usual tutorial code, and beside plain StyleGAN2."""
     session.install(*PIN, ".")
     session.run("python", "benchmarks/mlp_step.py")
+    session.run("python", "benchmarks/stylegan2_step.py")

@@ -16,7 +16,10 @@ from report import spread
 Figures = dict[str, float]
 """At least images_per_second and peak_memory_mb."""
 
-PLUGINS = "mlp,dcgan,bce,digits,mnist,folder,zip,divergence,gradients,mode-collapse,one-sided"
+PLUGINS = (
+    "mlp,dcgan,stylegan2-ada,bce,stylegan2,digits,mnist,folder,zip,"
+    "divergence,gradients,mode-collapse,one-sided"
+)
 """What ganctl sees: all that a run has by default but TensorBoard, which is an extra."""
 
 
