@@ -6,6 +6,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +162,8 @@ def _trace(graph: Graph) -> bytes:
                 program, output_names=[graph.output], dynamo=True, verbose=False
             )
             assert exported is not None
-            exported.rename_axes({exported.model.graph.inputs[0].shape[0]: "batch"})
+            first: Any = exported.model.graph.inputs[0]
+            exported.rename_axes({first.shape[0]: "batch"})
             data: bytes = exported.model_proto.SerializeToString()
         except Exception as error:  # the exporter raises some twenty kinds
             reason = " ".join(str(error).split()).partition(". ")[0]
