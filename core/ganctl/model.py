@@ -244,6 +244,8 @@ def latents(seeds: Iterable[int], z_dim: int) -> Tensor:
         if not 0 <= seed < 2**32:
             raise UserError(f"seed {seed}: seeds go from 0 to {2**32 - 1}")
         rows.append(np.random.RandomState(seed).randn(z_dim))
+    if not rows:
+        raise UserError("no seeds: give at least one")
     return torch.from_numpy(np.stack(rows)).float()
 
 

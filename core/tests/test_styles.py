@@ -172,6 +172,11 @@ def test_settings_out_of_range_are_named(
         marbles.generate([0], **settings)
 
 
+def test_no_seeds_are_refused(marbles: Model) -> None:
+    with pytest.raises(UserError, match="no seeds"):
+        marbles.styles([])
+
+
 @pytest.mark.parametrize(
     "settings", [{"truncation": 0.7}, {"truncation_cutoff": 2}, {"noise": "random"}]
 )
