@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -240,10 +241,16 @@ def _docstring_summary(value: str) -> str:
     if file is None or file.suffix != ".py":
         return ""
     try:
-        tree = ast.parse(file.read_bytes())
+        return _summaries(file, file.stat().st_mtime_ns).get(name, "")
     except (OSError, SyntaxError, ValueError):
         return ""
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+
+
+@cache
+def _summaries(file: Path, modified: int) -> dict[str, str]:
+    """Of each class in a file that was changed then: a file may hold many plugins."""
+    return {
+        node.name: (ast.get_docstring(node) or "").partition("\n")[0]
+        for node in ast.parse(file.read_bytes()).body
+        if isinstance(node, ast.ClassDef)
+    }
