@@ -254,7 +254,7 @@ INTERFACES = {
         "channels, height and width.",
         "interfaces.py",
         (
-            *("Network", "Generator", "StyleGenerator", "Mapping", "Synthesis"),
+            *("Network", "Generator", "StyleGenerator", "StyleMapping", "StyleSynthesis"),
             *("Discriminator", "Augmenter"),
             *("Progress", "Batch", "Players", "Phase"),
         ),
@@ -337,7 +337,11 @@ def definition(node: ast.ClassDef | ast.FunctionDef) -> list[str]:
 
 
 def hidden(function: ast.FunctionDef) -> bool:
-    return function.name.startswith("_") and function.name not in ("__init__", "__getitem__")
+    return function.name.startswith("_") and function.name not in (
+        "__init__",
+        "__getitem__",
+        "__call__",
+    )
 
 
 def attribute_doc(node: ast.stmt | None) -> str:

@@ -159,3 +159,35 @@ def test_bad_input_is_a_line(ganctl: CLI, options: tuple[str, ...], expected: st
     assert done.returncode == 2, done.stderr
     assert expected in done.stderr
     assert not (ganctl.folder / "run").exists()
+
+
+def test_refused_before_pictures_are_prepared(ganctl: CLI) -> None:
+    for options in (("--resolution", "48"), ("--resolution", "16", "--prepare.channels", "rgba")):
+        done = ganctl.here("train", "--arch", "stylegan2-ada", *options, "--device", "cpu")
+        assert done.returncode == 2, done.stderr
+    assert not (ganctl.folder / "datasets").exists()
+
+
+def test_networks_are_those_of_the_model_that_it_starts_from(ganctl: CLI) -> None:
+    first = ganctl.here("train", *SMALL, "--kimg", "0.01", "--arch.mapping-layers", "3")
+    assert first.returncode == 0, first.stderr
+    (run,) = (ganctl.folder / "runs").iterdir()
+    small = ("--batch", "8", "--resolution", "16", "--kimg", "0.01", "--device", "cpu")
+    done = ganctl.here("train", *small, "--init-from", run, "--run", "next")
+    assert done.returncode == 0, done.stderr
+    assert "in the model alone" not in done.stderr
+    assert "left as they start" not in done.stderr
+    config = (ganctl.folder / "next" / "config.toml").read_text()
+    assert "mapping_layers = 3" in config
+    assert "channel_max = 8" in config
+    fewer = ("--arch", "stylegan2-ada", "--arch.mapping-layers", "2", "--dry-run")
+    own = ganctl.here("train", *small, "--init-from", run, *fewer)
+    assert "in the model alone: mapping.fc2" in own.stdout + own.stderr
+
+
+def test_a_pickle_is_told_from_a_damaged_model(ganctl: CLI) -> None:
+    (ganctl.folder / "net.pkl").write_bytes(b"\x80\x04N.")
+    done = ganctl.here("generate", "net.pkl")
+    assert done.returncode == 2
+    assert "import-nvidia" in done.stderr
+    assert "damaged" not in done.stderr

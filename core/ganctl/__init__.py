@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .interfaces import Batch as Batch
     from .interfaces import Discriminator as Discriminator
     from .interfaces import Generator as Generator
+    from .interfaces import Noise as Noise
     from .interfaces import Phase as Phase
     from .interfaces import Players as Players
     from .interfaces import Progress as Progress
@@ -60,7 +61,7 @@ _HOME = {
     "hooks": ["hookimpl"],
     "interfaces": [
         *("Augmenter", "Batch", "Discriminator", "Generator"),
-        *("Phase", "Players", "Progress", "Reals", "StyleGenerator"),
+        *("Noise", "Phase", "Players", "Progress", "Reals", "StyleGenerator"),
     ],
     "model": ["Model", "load", "save"],
     "options": ["Opt"],

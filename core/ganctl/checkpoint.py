@@ -48,17 +48,27 @@ def write(
                 file.flush()
                 os.fsync(file.fileno())
         sync_folder(part)
-        old = folder.with_name(f".{folder.name}.old")
-        if replace and folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
-        part.rename(folder)
-        sync_folder(folder.parent)
-        if replace:
-            shutil.rmtree(old, ignore_errors=True)
+        _put(part, folder, replace)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise GanctlError(f"cannot write checkpoint {folder}: {error.strerror or error}") from None
+
+
+def _put(part: Path, folder: Path, replace: bool) -> None:
+    """Under its name; what it replaces comes back if that fails."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    there = replace and folder.exists()
+    if there:
+        folder.rename(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        if there:
+            old.rename(folder)
+        raise
+    sync_folder(folder.parent)
+    if there:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_file(file: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -99,12 +109,31 @@ def read_header(file: Path) -> dict[str, Any]:
     except (KeyError, ValueError):
         raise UserError(f"{file}: a safetensors file, but not one that ganctl wrote") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file}: damaged or cut short ({error})") from None
+        raise UserError(
+            f"{file}: {_what_else(file) or f'damaged or cut short ({error})'}"
+        ) from None
     if header.get("format") != FORMAT:
         raise UserError(
             f"{file}: format {header.get('format')}, this ganctl reads {FORMAT}: upgrade ganctl"
         )
     return header
+
+
+def _what_else(file: Path) -> str:
+    """What a file is that is no safetensors file, as far as its beginning tells."""
+    try:
+        with file.open("rb") as content:
+            start = content.read(4)
+    except OSError:
+        return ""
+    if start.startswith(b"\x80"):
+        return (
+            "a pickle, which is a program and not read as a model; a network of NVIDIA's: "
+            "`ganctl import-nvidia` makes a model of it"
+        )
+    if start == b"PK\x03\x04":
+        return "a zip, and no model: a set of pictures, or a pickle of PyTorch's"
+    return ""
 
 
 def name_of(images: int) -> str:

@@ -75,7 +75,7 @@ Noise = Literal["random", "const", "none"]
 """Of a synthesis: drawn anew, the same at every call, or left out."""
 
 
-class Mapping(Protocol):
+class StyleMapping(Protocol):
     """Latents to styles: a module, or a method."""
 
     def __call__(
@@ -94,10 +94,10 @@ class Mapping(Protocol):
         """
 
 
-class Synthesis(Protocol):
+class StyleSynthesis(Protocol):
     """Styles to images: a module, or a method."""
 
-    def __call__(self, ws: Tensor, noise: Literal["random", "const", "none"] = "random") -> Tensor:
+    def __call__(self, ws: Tensor, noise: Noise = "random") -> Tensor:
         """ws (N, num_ws, w_dim) → (N, C, H, W) in [-1, 1].
 
         `noise` is drawn anew, or the same at every call, or left out.
@@ -109,8 +109,8 @@ class StyleGenerator(Generator):
 
     w_dim: int
     num_ws: int
-    mapping: Mapping
-    synthesis: Synthesis
+    mapping: StyleMapping
+    synthesis: StyleSynthesis
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return self.synthesis(self.mapping(z, c))
@@ -252,6 +252,7 @@ class Phase:
     `every=n`). A phase is `lazy` when it is a regulariser that runs less often than its
     player's main phase: its loss is then scaled by `every`, and the player's Adam is
     adjusted as in Karras et al. 2020a, appendix B (lr·r, β^r, r = every / (every + 1)).
+    A phase that is not `active` never runs, but Adam is adjusted as if it did.
     `after` is called when the step is done, without gradients: what keeps weights in bounds.
     """
 
@@ -260,6 +261,7 @@ class Phase:
     loss: Callable[[Batch], Tensor]
     every: int = 1
     lazy: bool = False
+    active: bool = True
     after: Callable[[], None] | None = None
 
 

@@ -102,9 +102,13 @@ class Model:
     def synthesise(self, ws: Tensor, batch: int = 32) -> Images:
         """The images (N, H, W, C) of styles (N, num_ws, w_dim), with the model's own noise.
 
-        Raises `UserError` for a generator without styles.
+        Raises `UserError` for a generator without styles, and for styles of other sizes.
         """
-        synthesis = self.style_generator("styles").synthesis
+        generator = self.style_generator("styles")
+        synthesis, wanted = generator.synthesis, (generator.num_ws, generator.w_dim)
+        if ws.ndim != 3 or not len(ws) or ws.shape[1:] != wanted:
+            found = "x".join(map(str, ws.shape))
+            raise UserError(f"styles: {found} numbers; this model takes Nx{wanted[0]}x{wanted[1]}")
         ws = ws.to(self.device)
         return self._paint(lambda rows: synthesis(ws[rows], "const"), range(len(ws)), batch)
 

@@ -100,7 +100,8 @@ def _keep(drawn: Tensor, part: slice | None, copies: int) -> Tensor:
     if part is None:
         return drawn
     by_batch = drawn.view(copies, -1, *drawn.shape[1:])
-    return by_batch[:, part].flatten(0, 1)
+    # A copy: a view would keep the whole draw alive as long as autograd keeps it.
+    return by_batch[:, part].flatten(0, 1).clone()
 
 
 def randn(n: int, *shape: int, device: torch.device | None = None) -> Tensor:

@@ -207,3 +207,20 @@ def test_a_place_without_a_model_says_so(tmp_path: Path) -> None:
         checkpoint.find_generator(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         checkpoint.find_generator(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "model")
+    before = names(tmp_path)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(GanctlError, match="Input/output error"):
+        checkpoint.write(folder, {checkpoint.GENERATOR: ({}, {})}, replace=True)
+    assert names(tmp_path) == before
+    assert checkpoint.read_header(folder / checkpoint.GENERATOR)["images"] == 64

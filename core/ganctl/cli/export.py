@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,9 @@ def export(
     from ..training.evaluate import which_file
 
     find_onnx()
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    if file.is_dir() or not os.access(there, os.W_OK):  # known before minutes of work
+        raise UserError(f"--onnx {onnx}: cannot be written there")
     graphs = graphs_of(load(which_file(Path(model), which)))
     made = {}
     with progress("exporting", len(graphs), "files") as update:

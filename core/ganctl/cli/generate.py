@@ -73,7 +73,8 @@ def generate(
 
     With several classes or truncations one for each of them: DIR/seed0000-class3-psi0.70.png.
     """
-    numbers, psis = parse_seeds(seeds), parse_truncations(truncation)
+    numbers = list(dict.fromkeys(parse_seeds(seeds)))
+    psis = parse_truncations(truncation)
     from ..images import save_png
     from ..model import load
     from ..training.device import pick_device

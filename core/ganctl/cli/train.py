@@ -79,8 +79,8 @@ def run(argv: list[str]) -> int:
                 tables[table] = {**tables.get(table, {}), **given[table]}
         if given.get("source") or given.get("prepare"):
             core.pop("data", None)  # a set from the file was made of other pictures
-        values = _pinned(override(core, given[""]))
-        return show(resolve(values, tables), as_json) if dry_run else start(values, tables, as_json)
+        values, known = _started_from(override(core, given[""]), tables)
+        return show(resolve(values, known), as_json) if dry_run else start(values, known, as_json)
 
     return run_command(with_options(train, _groups(argv, tables)), "train", argv)
 
@@ -124,13 +124,24 @@ def _of_recipe(table: Mapping[str, Any]) -> dict[str, str | None]:
     return {"objective": recipe.objective, "augment": recipe.augment}
 
 
-def _pinned(core: dict[str, Any]) -> dict[str, Any]:
-    """`core` with the very file that --init-from means: a run's newest may be another later."""
-    if (path := load(Settings, core).init_from) is None:
-        return core
-    from ..checkpoint import find_generator
+def _started_from(
+    core: dict[str, Any], tables: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Both as --init-from completes them.
 
-    return {**core, "init_from": str(find_generator(Path(path)))}
+    The very file is named, as a run's newest may be another later; and networks are the model's,
+    but for what is given.
+    """
+    if (path := load(Settings, core).init_from) is None:
+        return core, tables
+    from ..checkpoint import find_generator, read_header
+
+    file = find_generator(Path(path))
+    model, arch = read_header(file).get("architecture", {}), tables.get("arch", {})
+    name = model.get("name")
+    if arch.get("name", name).rpartition(":")[2] == name:
+        arch = {"name": name, **model["options"], **arch}
+    return {**core, "init_from": str(file)}, {**tables, "arch": arch}
 
 
 def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -206,9 +217,22 @@ def plan_and_set(core: Mapping[str, Any], tables: Mapping[str, Any]) -> tuple[Pl
 
     plan = resolve(core, tables)
     if not plan.prepared:
+        check_networks(plan)
         make_set(plan)
         plan = resolve(core, tables)  # the set may have other labels than its source announced
     return plan, Dataset(plan.data)
+
+
+def check_networks(plan: Plan) -> None:
+    """Raise `UserError` where the plugins cannot work with such images: before they are made."""
+    import torch
+
+    architecture, augment = plan.architecture, plan.augment
+    with architecture.entry.guard(), torch.device("meta"):
+        architecture.plugin.build(architecture.options, plan.spec)
+    if augment is not None:
+        with augment.entry.guard():
+            augment.plugin.build(augment.options, plan.spec)
 
 
 def check_model(plan: Plan) -> None:

@@ -44,7 +44,7 @@ def train(
         batch = Batch(*loader(step), progress)
         micros = list(batch.split(micro_batch))
         for phase in phases:
-            if step % phase.every:
+            if step % phase.every or not phase.active:
                 continue
             optimizer = state.optimizers[phase.player]
             for name, other in state.optimizers.items():

@@ -33,7 +33,7 @@ class Settings:
     batch: Annotated[int | None, Opt("Images per step.", ge=1)] = None
     micro_batch: Annotated[
         int | None,
-        Opt("Images at a time: less memory, same result but for batch statistics.", ge=1),
+        Opt("Images at a time: less memory, same result but for what is taken of batches.", ge=1),
     ] = None
     seed: Annotated[int, Opt("Every random draw of the run follows from it.", ge=0)] = 0
     run: Annotated[str | None, Opt("Run folder to create, else runs/NUMBER-ARCH-DATA.")] = None

@@ -93,6 +93,7 @@ VGG = weights.Published(
     size=553_433_881,
     sha256="397923af",  # torch hub publishes the first eight digits, as part of the name
     variable="GANCTL_VGG16",
+    option="--vgg",
 )
 HEADS = weights.Published(
     name="lpips-v0.1-vgg.pth",
@@ -100,6 +101,7 @@ HEADS = weights.Published(
     size=lpips.HEADS_BYTES,
     sha256=lpips.HEADS_SHA256,
     variable="GANCTL_LPIPS",
+    option="--heads",
 )
 
 

@@ -33,6 +33,8 @@ class Published:
     the file is not downloaded."""
     variable: str
     """The environment variable that may name a copy of it."""
+    option: str = "--weights"
+    """The option that may."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ def find(published: Published, path: str | None = None, unverified: bool = False
     target = Path(torch.hub.get_dir()) / "checkpoints" / published.name
     file = Path(named) if named else target
     if named and not file.is_file():
-        said = "--weights" if path else f"${published.variable}"
+        said = published.option if path else f"${published.variable}"
         raise UserError(f"{said}: {file}: no such file")
     if not file.is_file():
         if not published.sha256:
             raise UserError(
                 f"{published.name} is not downloaded, as no hash of it is published: fetch "
-                f"{published.url} and put it at {target}, or name it with --weights FILE or "
-                f"${published.variable}"
+                f"{published.url} and put it at {target}, or name it with "
+                f"{published.option} FILE or ${published.variable}"
             )
         _download(published, target)
     found = Found(file, digest(file), genuine=True)
@@ -102,7 +104,7 @@ def _download(published: Published, target: Path) -> None:
     url = f"{base.rstrip('/')}/{published.name}" if base else published.url
     otherwise = (
         f"fetch {published.url} ({published.size / 1e6:.0f} MB) elsewhere and put it at {target}, "
-        f"or name it with --weights FILE or ${published.variable}"
+        f"or name it with {published.option} FILE or ${published.variable}"
     )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     print(f"downloading {url} ({published.size / 1e6:.0f} MB) to {target}", file=sys.stderr)

@@ -23,20 +23,25 @@ class StyleGAN2Options:
     ] = "auto"
     z_dim: Annotated[int, Opt("Length of the latent vector.", ge=1)] = 512
     w_dim: Annotated[int, Opt("Length of a style vector.", ge=1)] = 512
-    mapping_layers: Annotated[int | None, Opt("Layers from latents to styles.", ge=1)] = None
+    mapping_layers: Annotated[
+        int | None, Opt("Layers from latents to styles; none: as the recipe has it.", ge=1)
+    ] = None
     channel_base: Annotated[
-        int | None, Opt("Channels times resolution, where channel_max allows it.", ge=1)
+        int | None,
+        Opt("Channels times resolution, up to channel_max; none: as the recipe has it.", ge=1),
     ] = None
     channel_max: Annotated[int, Opt("The most channels of a layer.", ge=1)] = 512
     g_arch: Annotated[
         recipes.Blocks, Opt("G: images summed up over resolutions, residual, or neither.")
     ] = "skip"
     d_arch: Annotated[
-        recipes.Blocks | None, Opt("D: fed images at every resolution, residual, or neither.")
+        recipes.Blocks | None,
+        Opt("D: fed images at every resolution, residual, or neither; none: by the recipe."),
     ] = None
     d_mapping_layers: Annotated[int, Opt("Layers from labels to what D projects on.", ge=0)] = 8
     mbstd_group: Annotated[
-        int | None, Opt("Images whose spread D sees as a feature; the batch is cut up so.", ge=1)
+        int | None,
+        Opt("Images whose spread D sees; the batch is cut up so; none: by the recipe.", ge=1),
     ] = None
     mbstd_features: Annotated[int, Opt("How many such features.", ge=1)] = 1
     half_resolutions: Annotated[
@@ -66,17 +71,12 @@ class StyleGAN2ADA(Architecture[StyleGAN2Options], api=1):
 
     def recipe(self, options: StyleGAN2Options, spec: ImageSpec, batch: int | None) -> Recipe:
         row = recipes.settings(options.recipe, spec, batch)
-        g_lr, g_betas = row.lr, recipes.BETAS
-        if not row.pl_weight:
-            g_lr, g_betas = recipes.without_path_length(row.lr)
         return Recipe(
             objective="stylegan2",
             batch=row.batch,
             kimg=row.kimg,
-            lr=g_lr,
-            betas=g_betas,
-            d_lr=row.lr,
-            d_betas=recipes.BETAS,
+            lr=row.lr,
+            betas=recipes.BETAS,
             ema_kimg=row.ema_kimg,
             ema_rampup=row.ema_rampup,
             augment="ada",
@@ -153,7 +153,7 @@ class ADAOptions:
             "noise",
             "cutout",
         ],
-        Opt("Which transformations: a group, or groups by their initials."),
+        Opt("Which transformations: a group, or several, by their initials."),
     ] = "bgc"
     p: Annotated[
         float | None, Opt("Probability of each, as it stays; if none, it adapts.", ge=0, le=1)

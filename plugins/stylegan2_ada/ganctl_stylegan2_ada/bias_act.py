@@ -7,6 +7,7 @@ kept, which the next layer keeps anyway; x and x + b are free to go. Only swish 
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Literal, cast
 
 import torch
@@ -66,9 +67,14 @@ def bias_act(
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
         b = b.to(x.dtype).reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
     if clamp is not None:  # as y will have it, so that y tells where it was clamped
-        clamp = torch.tensor(clamp, dtype=x.dtype, device="cpu").item()
+        clamp = _stored(clamp, x.dtype)
     inplace = inplace and act in STRAIGHT
     return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp, inplace))  # type: ignore[no-untyped-call]
+
+
+@cache
+def _stored(number: float, dtype: torch.dtype) -> float:
+    return float(torch.tensor(number, dtype=dtype, device="cpu"))
 
 
 class _BiasAct(torch.autograd.Function):

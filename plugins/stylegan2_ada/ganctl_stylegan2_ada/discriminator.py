@@ -130,11 +130,6 @@ class StyleGAN2Discriminator(Discriminator):
         self.blocks = [name for name, _ in reversed(blocks)]
         for name, block in reversed(blocks):
             self.add_module(name, block)
-        self.mapping = None
-        if projected is not None:
-            self.mapping = MappingNetwork(
-                0, spec.classes, projected, None, options.d_mapping_layers
-            )
         self.b4 = DiscriminatorEpilogue(
             smallest,
             spec.channels,
@@ -144,6 +139,11 @@ class StyleGAN2Discriminator(Discriminator):
             features=options.mbstd_features,
             clamp=options.conv_clamp,
         )
+        self.mapping = None
+        if projected is not None:
+            self.mapping = MappingNetwork(
+                0, spec.classes, projected, None, options.d_mapping_layers
+            )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:

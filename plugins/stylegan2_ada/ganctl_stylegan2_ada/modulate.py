@@ -65,8 +65,9 @@ def modulated_conv2d(
     else:
         own = w * styles.reshape(n, 1, inputs, 1, 1)
         own = own if d is None else own * d.reshape(n, outputs, 1, 1, 1)
-        own = own.to(x.dtype).flatten(0, 1)
-        y = x.reshape(1, n * inputs, *x.shape[2:])
+        # Contiguous: of other layouts PyTorch 2.13 gives wrong gradients of w for one image.
+        own = own.to(x.dtype).flatten(0, 1).contiguous()
+        y = x.contiguous().reshape(1, n * inputs, *x.shape[2:])
         y = conv2d_resample(y, own, f, up, down, padding, n, flip_weight)
         y = y.reshape(n, outputs, *y.shape[2:])
     return y if noise is None else y + noise.to(y.dtype)

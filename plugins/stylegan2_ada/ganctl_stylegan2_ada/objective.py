@@ -35,7 +35,7 @@ def stylegan2_phases(players: Players, options: StyleGAN2ObjectiveOptions) -> li
         at the same layer.
         """
         ws = styles.mapping(z, c)
-        if options.style_mixing == 0:
+        if options.style_mixing == 0 or styles.num_ws == 1:
             return ws
         layer = torch.randint(1, styles.num_ws, ())
         mix = torch.rand(()) < options.style_mixing
@@ -47,7 +47,9 @@ def stylegan2_phases(players: Players, options: StyleGAN2ObjectiveOptions) -> li
 
     def generator_loss(batch: Batch) -> Tensor:
         fakes = styles.synthesis(mixed_styles(players.latents(batch), batch.labels))
-        loss = softplus(-players.critic(fakes, batch.labels)).mean()
+        logits = players.critic(fakes, batch.labels)
+        report(batch, "fake", logits)
+        loss = softplus(-logits).mean()
         inline = options.pl_weight > 0 and options.pl_every == 1
         return loss + path_length(batch) if inline else loss
 
@@ -75,15 +77,15 @@ def stylegan2_phases(players: Players, options: StyleGAN2ObjectiveOptions) -> li
         inline = options.r1_gamma > 0 and options.r1_every == 1
         reals = batch.images.detach().requires_grad_(inline)
         real = players.critic(reals, batch.labels)
-        for name, logits in (("real", real), ("fake", fake)):
-            batch.report(f"logits/{name}", logits)
-            batch.report(f"sign/{name}", logits.sign())
+        report(batch, "real", real)
+        report(batch, "fake", fake)
         loss = softplus(fake).mean() + softplus(-real).mean()
         return loss + r1_of(batch, reals, real) if inline else loss
 
     def r1(batch: Batch) -> Tensor:
         reals = batch.images.detach().requires_grad_()
         logits = players.critic(reals, batch.labels)
+        report(batch, "real", logits)
         return r1_of(batch, reals, logits) + nothing(logits)
 
     def r1_of(batch: Batch, reals: Tensor, logits: Tensor) -> Tensor:
@@ -99,10 +101,19 @@ def stylegan2_phases(players: Players, options: StyleGAN2ObjectiveOptions) -> li
         """
         return of.sum() * 0
 
+    def report(batch: Batch, name: str, logits: Tensor) -> None:
+        """Wherever D judges: augmenters go by all of it."""
+        batch.report(f"logits/{name}", logits)
+        batch.report(f"sign/{name}", logits.sign())
+
     phases = [Phase("G", "generator", generator_loss)]
-    if options.pl_weight and options.pl_every > 1:
-        phases.append(Phase("PL", "generator", path_length, options.pl_every, lazy=True))
+    if options.pl_every > 1:
+        active = options.pl_weight > 0
+        phases.append(
+            Phase("PL", "generator", path_length, options.pl_every, lazy=True, active=active)
+        )
     phases.append(Phase("D", "discriminator", discriminator_loss))
-    if options.r1_gamma and options.r1_every > 1:
-        phases.append(Phase("R1", "discriminator", r1, options.r1_every, lazy=True))
+    if options.r1_every > 1:
+        active = options.r1_gamma > 0
+        phases.append(Phase("R1", "discriminator", r1, options.r1_every, lazy=True, active=active))
     return phases

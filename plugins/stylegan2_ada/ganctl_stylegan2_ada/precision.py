@@ -9,8 +9,12 @@ from torch import Tensor
 
 
 def compute_dtype(float16: bool, device: torch.device) -> torch.dtype:
-    """float16 where a block wants it and the device is quick at it: not on CPUs."""
-    return torch.float16 if float16 and device.type != "cpu" else torch.float32
+    """float16 where a block wants it and the device is quick at it: not on CPUs.
+
+    Nor under autocast, which has a type of its own.
+    """
+    autocast = device.type == "cuda" and torch.is_autocast_enabled("cuda")
+    return torch.float16 if float16 and device.type != "cpu" and not autocast else torch.float32
 
 
 def own_precision(x: Tensor) -> AbstractContextManager[object]:

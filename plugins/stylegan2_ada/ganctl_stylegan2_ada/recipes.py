@@ -17,9 +17,6 @@ Blocks = Literal["skip", "resnet", "orig"]
 BETAS = (0.0, 0.99)
 """Adam's, of both players."""
 
-PL_EVERY = 4
-"""Interval of the path length regularisation, by which G's rate is adjusted."""
-
 FULL = 32768
 """Channels times resolution of the large networks; half of it below 512²."""
 
@@ -73,13 +70,3 @@ def settings(name: Name, spec: ImageSpec, batch: int | None = None) -> Settings:
         ema_rampup=0.05,
         mapping_layers=2,
     )
-
-
-def without_path_length(lr: float) -> tuple[float, tuple[float, float]]:
-    """G's rate and betas where path lengths are off.
-
-    The published figures came with Adam adjusted for the lazy step all the same (appendix B:
-    lr·c and β^c, c = k/(k + 1)).
-    """
-    c = PL_EVERY / (PL_EVERY + 1)
-    return lr * c, (BETAS[0] ** c, BETAS[1] ** c)

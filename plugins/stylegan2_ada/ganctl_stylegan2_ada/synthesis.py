@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ganctl import random
+from ganctl import Noise, random
 
 from .bias_act import GAINS, bias_act
 from .filters import setup_filter
@@ -19,8 +19,6 @@ from .precision import compute_dtype
 from .recipes import Blocks
 from .sizes import Level
 from .upfirdn2d import upsample2d
-
-Noise = Literal["random", "const", "none"]
 
 
 class SynthesisLayer(nn.Module):
@@ -53,7 +51,7 @@ class SynthesisLayer(nn.Module):
             padding=1,
             f=self.resample_filter,
             flip_weight=self.up == 1,
-            fused=not self.training and x.device.type != "cpu",
+            fused=False,
             gain=gain,
         )
         return scaled_act(x, self.bias, "lrelu", gain, self.clamp)
@@ -82,8 +80,7 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x (N, I, H, W), w (N, w_dim) → (N, C, H, W)."""
         styles = self.affine(w) * self.weight_gain
-        fused = not self.training and x.device.type != "cpu"
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False, fused=fused)
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False, fused=False)
         return bias_act(x, self.bias, clamp=self.clamp)
 
 

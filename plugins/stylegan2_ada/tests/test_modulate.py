@@ -134,3 +134,23 @@ def test_a_batch_of_equal_images_has_finite_gradients() -> None:
     x = torch.ones(4, 2, 3, 3, requires_grad=True)
     (dx,) = grad(minibatch_stddev(x)[:, 2:].sum(), x)
     assert dx.isfinite().all()
+
+
+def test_fused_has_the_same_gradients_in_any_layout() -> None:
+    """One layer upon another, in channels_last: there PyTorch's own are wrong if asked naively."""
+
+    def gradients(fused: bool) -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
+        x = torch.randn(3, 16, 8, 8).contiguous(memory_format=torch.channels_last)
+        w, u = (
+            torch.randn(outputs, 16, k, k).contiguous(memory_format=torch.channels_last)
+            for outputs, k in ((16, 3), (3, 1))
+        )
+        styles = torch.randn(3, 2, 16).requires_grad_()
+        y = modulated_conv2d(x, w, styles[:, 0], padding=1, fused=fused)
+        y = modulated_conv2d(y, u, styles[:, 1], demodulate=False, fused=fused)
+        (first,) = grad(y.square().sum(), styles, create_graph=True)
+        return y, first, *grad(first.square().sum(), styles)
+
+    for one, other in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * other.abs().max().item())

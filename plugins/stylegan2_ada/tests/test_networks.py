@@ -125,15 +125,58 @@ def test_auto_goes_by_the_batch() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_recipes_as_published(name: Name) -> None:
-    spec = ImageSpec(256, 256, 3)
-    recipe = StyleGAN2ADA().recipe(StyleGAN2Options(recipe=name), spec, None)
+TABLE = """
+stylegan2  25000  32  4 32768 .002  10  10  none 8
+paper256   25000  64  8 16384 .0025 1   20  none 8
+paper512   25000  64  8 32768 .0025 .5  20  none 8
+paper1024  25000  32  4 32768 .002  2   10  none 8
+cifar      100000 64 32 32768 .0025 .01 500 .05  2
+"""
+"""Of the published program: kimg, batch, group, channels, rate, γ, average, ramp-up, mapping."""
+
+
+@pytest.mark.parametrize("line", TABLE.split("\n")[1:-1])
+def test_recipes_as_published(line: str) -> None:
+    name, *figures = line.split()
     row = PUBLISHED[name]
-    assert (recipe.batch, recipe.kimg, recipe.ema_kimg) == (row.batch, row.kimg, row.ema_kimg)
-    assert recipe.d_lr == row.lr
-    assert recipe.d_betas == (0, 0.99)
-    # Adam is adjusted for the lazy path length even where that is off.
-    expected = row.lr * 0.8 if name == "cifar" else row.lr
-    assert recipe.lr == pytest.approx(expected)
-    assert recipe.objective_options["r1_gamma"] == row.r1_gamma
+    found = list(vars(row).values())[:9]
+    assert found == [None if figure == "none" else float(figure) for figure in figures]
+    spec = ImageSpec(256, 256, 3)
+    recipe = StyleGAN2ADA().recipe(StyleGAN2Options(recipe=name), spec, None)  # type: ignore[arg-type]
+    assert (recipe.lr, recipe.betas, recipe.eps) == (row.lr, (0, 0.99), 1e-8)
+    assert (recipe.d_lr, recipe.augment, recipe.nonfinite) == (None, "ada", "clip")
+    assert (recipe.batch, recipe.kimg) == (row.batch, row.kimg)
+    assert (recipe.ema_kimg, recipe.ema_rampup) == (row.ema_kimg, row.ema_rampup)
+    plain = name == "cifar"
+    assert recipe.objective_options == {
+        "r1_gamma": row.r1_gamma,
+        "pl_weight": 0 if plain else 2,
+        "style_mixing": 0 if plain else 0.9,
+    }
+    assert row.d_arch == ("orig" if plain else "resnet")
+
+
+def test_what_networks_start_from() -> None:
+    """Weights N(0, 1), over the multiplier where there is one; biases 0, of styles 1."""
+    torch.manual_seed(0)
+    options = StyleGAN2Options(channel_max=64, d_mapping_layers=2)
+    g, d = StyleGAN2ADA().build(options, ImageSpec(16, 16, 3, 3))
+    for network in (g, d):
+        for name, value in network.named_parameters():
+            if name.endswith("weight"):
+                deviation = 100 if ".fc" in name and "mapping" in name else 1
+                assert value.mean().abs() < 0.2 * deviation, name
+                assert value.std().item() == pytest.approx(deviation, rel=0.15), name
+            elif name.endswith("const"):
+                assert value.std().item() == pytest.approx(1, rel=0.1)
+            else:
+                assert value.eq(1 if name.endswith("affine.bias") else 0).all(), name
+    assert g.synthesis.b4.conv1.noise_const.std() > 0.5
+    assert g.mapping.w_avg.eq(0).all()
+
+
+def test_the_label_mapping_comes_last() -> None:
+    """`--freeze-d` counts layers from the image on."""
+    _, d = StyleGAN2ADA().build(SMALL, ImageSpec(16, 16, 3, 3))
+    names = [name.partition(".")[0] for name, _ in d.named_parameters()]
+    assert list(dict.fromkeys(names)) == ["b16", "b8", "b4", "mapping"]
