@@ -137,10 +137,12 @@ def _started_from(
     from ..checkpoint import find_generator, read_header
 
     file = find_generator(Path(path))
-    model, arch = read_header(file).get("architecture", {}), tables.get("arch", {})
-    name = model.get("name")
-    if arch.get("name", name).rpartition(":")[2] == name:
-        arch = {"name": name, **model["options"], **arch}
+    arch = tables.get("arch", {})
+    match read_header(file).get("architecture"):  # anything else is refused later, in words
+        case {"name": str(name), "options": dict(own)} if (
+            arch.get("name", name).rpartition(":")[2] == name
+        ):
+            arch = {"name": name, **own, **arch}
     return {**core, "init_from": str(file)}, {**tables, "arch": arch}
 
 
