@@ -130,7 +130,7 @@ def test_a_dry_run_tells_what_would_be_taken_over(ganctl: CLI, tiny: Tiny, train
         ("--init-from RUN --arch dcgan", "generator.safetensors is a mlp, not a dcgan"),
         ("--freeze-d 1", "freeze_d: goes with --init-from"),
         ("--freeze-d -1", "freeze_d: -1 is out of bounds: must be ≥ 0"),
-        ("--init-from RUN --freeze-d 3", "the discriminator has 3 layers, and at least one has"),
+        ("--init-from RUN --freeze-d 3", "the discriminator has 2 layers, and at least one has"),
     ],
 )
 def test_what_cannot_be_a_start_is_a_line(
