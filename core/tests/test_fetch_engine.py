@@ -13,15 +13,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from web_server import Answer, Server, serving
 
-from ganctl import GanctlError, Item, Page, Request, Secret, Terms, UserError, Web, WebSource
-from ganctl.errors import Interrupted as Interrupted
+from ganctl import GanctlError, Item, Opt, Page, Request, Secret, Terms, UserError, Web, WebSource
+from ganctl.errors import Interrupted  # noqa: F401  (the script of a child takes it from here)
 from ganctl.fetch.client import Later, Patience
 from ganctl.fetch.engine import Progress, Report, fetch
 from ganctl.fetch.fetched import Fetched, FetchedOptions
@@ -32,8 +32,8 @@ QUICK = Patience(read=2, whole=5, attempts=3, first_wait=0.01, longest_wait=0.02
 
 @dataclass(frozen=True)
 class ListOptions:
-    url: str = ""
-    also: str = ""
+    url: Annotated[str, Opt("The service.")] = ""
+    also: Annotated[str, Opt("Anything.")] = ""
 
 
 class Listing(WebSource[ListOptions], api=1):
@@ -128,7 +128,7 @@ def test_a_set_comes_whole_and_is_not_asked_for_again(server: Server, tmp_path: 
     asked = len(server.asked)
     assert run(options, tmp_path / "out") == report
     assert len(server.asked) == asked
-    assert not [f for f in (tmp_path / "out").rglob("*.part")]
+    assert not list((tmp_path / "out").rglob("*.part"))
     listing = json.loads((tmp_path / "out/pictures/dataset.json").read_text())
     assert listing["label_names"] == ["a", "b"]
     assert len(listing["labels"]) == 35
@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_left_out_with_a_reason(server: Server, tmp_path: 
     pictures = {
         "good": good,
         "cut": picture(2, (200, 200))[:-200],
-        "cut.png": picture(2, kind="png")[:-20],
+        "cut.png": picture(2, kind="png")[:-200],
         "empty": b"",
         "flipped": bytes(flipped),
         "html.jpg": b"<html><body>Please log in",
@@ -323,8 +323,7 @@ def test_two_at_once(server: Server, tmp_path: Path) -> None:
     options = offer(server, {"a": Answer(picture(0), hang=1)})
     thread = threading.Thread(target=run, args=(options, tmp_path))
     thread.start()
-    while not server.asked:
-        time.sleep(0.01)
+    arrived(server, 1)
     with pytest.raises(UserError, match="another process is fetching into this folder"):
         run(options, tmp_path)
     thread.join()
@@ -392,7 +391,7 @@ def process(server: Server, out: Path) -> subprocess.Popen[str]:
 
 
 def arrived(server: Server, count: int) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 20
     while len(server.asked) < count and time.monotonic() < until:
         time.sleep(0.002)
 
@@ -403,7 +402,7 @@ def test_ctrl_c_once_saves_and_the_next_goes_on(server: Server, tmp_path: Path) 
     child = process(server, tmp_path)
     arrived(server, 25)
     child.send_signal(signal.SIGINT)
-    out, said = child.communicate(timeout=60)
+    out, said = child.communicate(timeout=20)
     assert child.returncode == 3, said
     assert "the same command goes on" in out
     assert said.strip() == "ganctl: saving what is on its way; again to stop at once"
@@ -421,7 +420,7 @@ def test_ctrl_c_twice_stops_at_once(server: Server, tmp_path: Path) -> None:
     child.send_signal(signal.SIGINT)
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=60)
+    child.communicate(timeout=20)
     assert child.returncode not in (0, 3)
     assert time.monotonic() - began < 10
 
