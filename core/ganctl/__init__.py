@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from .evaluator import Extractor as Extractor
     from .evaluator import ImageBatch as ImageBatch
     from .evaluator import ImageSet as ImageSet
+    from .fetch.client import Refused as Refused
+    from .fetch.client import Response as Response
+    from .fetch.client import Web as Web
+    from .fetch.secret import Secret as Secret
+    from .fetch.source import Page as Page
+    from .fetch.source import Plan as Plan
+    from .fetch.source import Request as Request
+    from .fetch.source import Terms as Terms
+    from .fetch.source import WebSource as WebSource
     from .hooks import hookimpl as hookimpl
     from .interfaces import Augmenter as Augmenter
     from .interfaces import Batch as Batch
@@ -58,6 +67,9 @@ _HOME = {
     "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
     "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
+    "fetch.client": ["Refused", "Response", "Web"],
+    "fetch.secret": ["Secret"],
+    "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource"],
     "hooks": ["hookimpl"],
     "interfaces": [
         *("Augmenter", "Batch", "Discriminator", "Generator"),

@@ -74,7 +74,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         there = urlsplit(newurl).hostname or ""
         fault = _fault(newurl)
-        if fault is None and there != urlsplit(req.full_url).hostname and not _is_public(there):
+        if fault is None and there != urlsplit(req.full_url).hostname and not is_public(there):
             fault = "an address in a private network"
         if fault is not None:
             fp.close()
@@ -91,19 +91,21 @@ def _fault(url: str) -> str | None:
         host = None
     if not host:
         return "not a web address"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return None
     return "files are taken over https alone"
 
 
-def _is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def _is_public(host: str) -> bool:
+def is_public(host: str) -> bool:
+    """Whether none of the host's addresses is of a private network; looks its name up."""
     try:
         found = {str(info[4][0]).partition("%")[0] for info in socket.getaddrinfo(host, None)}
     except OSError:

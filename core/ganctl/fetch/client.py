@@ -1,0 +1,481 @@
+"""Questions to servers: paced, retried, limited, and secrets for their own host alone."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import logging
+import os
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin
+
+from .. import __version__
+from ..errors import GanctlError, UserError
+from ..files import sync_folder, write_atomically
+from ..web import Unreachable, is_loopback
+from .addresses import Addresses, host_of, origin, shown
+from .digests import Digests, announced, fault_of
+from .pacing import Pacer, Stopped, jitter, retry_after
+from .secret import Secret, redacted, revealed
+from .source import Request
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+AGENT = f"ganctl/{__version__} (https://pypi.org/project/ganctl/)"
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+FOR_ANYBODY = frozenset({"accept", "accept-encoding", "user-agent", "range", "if-range"})
+"""Headers that a redirect to another host takes along."""
+PROGRESS = 2**20
+"""Bytes that an attempt must have brought for the next to count as the first."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long servers are waited for, in seconds, and how often they are asked."""
+
+    connect: float = 10
+    read: float = 30
+    """Without one byte."""
+    whole: float = 60
+    """For a whole answer; of a file, for each 8 MB."""
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30
+    """Between attempts, when the server does not say how long."""
+    told_wait: float = 120
+    """What a server may ask for; more ends the fetch."""
+    redirects: int = 5
+    hopeless: int = 3
+    """Requests given up in a row after which a host is asked nothing more."""
+
+
+class Refused(Unreachable):
+    """The server answered, and would answer the same again: 401, 403, 404 …"""
+
+    def __init__(self, message: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.body = body
+        """Its first 64 kB; not for messages: who knows what it repeats."""
+
+
+class Later(GanctlError):
+    """The server asks to be left alone for longer than a fetch waits."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer: `url` is where redirects ended, header names are in lower case."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Transient(Exception):
+    """What another attempt may mend; `wait` is what the server asks for."""
+
+    def __init__(self, why: str, wait: float | None = None, gained: int = 0) -> None:
+        super().__init__(why)
+        self.wait = wait
+        self.gained = gained
+
+
+class Web:
+    """What sources ask servers with; from several threads at once.
+
+    All of its methods raise `Refused` for answers such as 404, `Unreachable` when the attempts
+    are used up, `Later` when the server asks for a long pause, and `Stopped` when the fetch
+    ends; a source lets the last two pass.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, patience: Patience | None = None, connections: int = 8
+    ) -> None:
+        """`folder` is where files go. Raises `UserError` when httpx2 is not installed."""
+        try:
+            import httpx2
+        except ImportError:
+            raise UserError(
+                "pictures from the web need the package httpx2: pip install 'ganctl[web]'"
+            ) from None
+        for name in ("httpx2", "httpcore2"):  # they log headers and queries
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.patience = patience or Patience()
+        self.stop = threading.Event()
+        self._folder = folder
+        self._pacer = Pacer(self.stop)
+        self._addresses = Addresses()
+        self._down: dict[str, str] = {}
+        self._given_up: dict[str, int] = {}
+        no_cookies = http.cookiejar.CookieJar(
+            http.cookiejar.DefaultCookiePolicy(allowed_domains=())
+        )
+        read = self.patience.read
+        try:
+            self._client = httpx2.Client(
+                headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
+                timeout=httpx2.Timeout(read, connect=self.patience.connect, pool=None),
+                limits=httpx2.Limits(
+                    max_connections=connections + 2, max_keepalive_connections=connections + 2
+                ),
+                cookies=no_cookies,
+            )
+        except (OSError, ValueError) as error:  # SSL_CERT_FILE, proxies
+            named = os.environ.get("SSL_CERT_FILE")
+            hint = f" (SSL_CERT_FILE is {named})" if named else ""
+            raise UserError(f"cannot set up the network: {redacted(str(error))}{hint}") from None
+
+    def close(self) -> None:
+        """Close every connection, those in use as well."""
+        self._client.close()
+
+    def send(self, request: Request) -> Response:
+        """The answer, whole and in memory, with its checksums checked."""
+
+        def attempt() -> Response:
+            with self._asked(request) as (url, response):
+                headers = _headers(response)
+                digests = Digests({**announced(headers), **request.digests})
+                blocks = []
+                for block in self._body(response, request.limit):
+                    digests.update(block)
+                    blocks.append(block)
+                if fault := digests.fault():
+                    raise _Transient(fault)
+                return Response(response.status_code, url, headers, b"".join(blocks))
+
+        return self._patiently(request, attempt)
+
+    def json(self, request: Request) -> Any:
+        """What the answer says as JSON. Raises `Unreachable` for what is none."""
+        headers = {"Accept": "application/json", **request.headers}
+        response = self.send(replace(request, headers=headers))
+        try:
+            return json.loads(response.body)
+        except (ValueError, RecursionError):
+            kind = response.headers.get("content-type", "something").partition(";")[0]
+            raise Unreachable(
+                f"{shown(request.url)}: answered {redacted(kind)!r}, which is not JSON"
+            ) from None
+
+    def file(self, request: Request, name: str) -> Path:
+        """The answer as a file of that name in the fetch's folder, downloaded once.
+
+        What was cut off is continued, if the server still has the same. `limit` and `digests`
+        are the request's. Raises `UserError` for a name that is none.
+        """
+        if self._folder is None or not NAME.fullmatch(name):
+            raise UserError(f"not a name for a downloaded file: {name!r}")
+        target = self._folder / "files" / name
+        if not target.exists():
+            with _disk(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._patiently(request, lambda: _Partial(target).take(self, request))
+        return target
+
+    def _patiently(self, request: Request, attempt: Callable[[], T]) -> T:
+        """What the attempt gives, tried again as long as that may help."""
+        host = host_of(request.url)
+        left = self.patience.attempts
+        for number in count(1):
+            if reason := self._down.get(host):
+                raise Unreachable(f"{shown(request.url)}: {reason}")
+            self._pacer.wait(host, request.every)
+            try:
+                result = attempt()
+            except _Transient as fault:
+                left = self.patience.attempts if fault.gained >= PROGRESS else left - 1
+                if left <= 0:
+                    self._give_up(host, str(fault))
+                    raise Unreachable(
+                        f"{shown(request.url)}: {redacted(str(fault))} "
+                        f"({self.patience.attempts} attempts)"
+                    ) from None
+                wait = jitter(number, self.patience.first_wait, self.patience.longest_wait)
+                if fault.wait:
+                    self._hold(host, fault.wait)
+                self._pacer.rest(wait)
+            else:
+                self._given_up.pop(host, None)
+                return result
+        raise AssertionError("count() does not end")
+
+    def _hold(self, host: str, seconds: float) -> None:
+        """Leave the host alone as it asks, or end the fetch."""
+        if seconds <= self.patience.told_wait:
+            self._pacer.hold(host, seconds)
+            return
+        span = str(timedelta(seconds=round(min(seconds, 1e8))))
+        when = datetime.now().astimezone() + timedelta(seconds=min(seconds, 1e8))
+        raise Later(
+            f"{host} asks to be left alone for {span} (h:mm:ss): come back after "
+            f"{when:%Y-%m-%d %H:%M %Z}; what is fetched is kept, and the same command goes on"
+        )
+
+    def _give_up(self, host: str, why: str) -> None:
+        self._given_up[host] = self._given_up.get(host, 0) + 1
+        if self._given_up[host] >= self.patience.hopeless:
+            self._down[host] = f"not asked, as {host} failed before: {redacted(why)}"
+
+    @contextmanager
+    def _asked(
+        self,
+        request: Request,
+        extra: Mapping[str, str] | None = None,
+        also: frozenset[int] = frozenset(),
+    ) -> Iterator[tuple[str, httpx2.Response]]:
+        """Within: a good answer whose body is not read yet, and where it came from.
+
+        `also` are statuses that are good beside 2xx. Raises `Refused`, `Unreachable`, `_Transient`.
+        """
+        url, response = self._follow(request, dict(extra or {}))
+        with _transport(self, url):
+            try:
+                status = response.status_code
+                if status in RETRIED:
+                    wait = retry_after(response.headers.get("retry-after"))
+                    raise _Transient(f"it answered {status}", wait)
+                if not (200 <= status < 300 or status in also):
+                    body = b"".join(self._body(response, 1 << 16, cut=True))
+                    raise Refused(
+                        f"{shown(url)}: it answered {status}", status, _headers(response), body
+                    )
+                yield url, response
+            finally:
+                response.close()
+
+    def _follow(self, request: Request, extra: dict[str, str]) -> tuple[str, httpx2.Response]:
+        """The first answer that is no redirect; its body is not read yet."""
+        url, method = request.url, request.method
+        base = request.url if request.base is None else request.base
+        headers = {name: revealed(value) for name, value in request.headers.items()} | extra
+        content: dict[str, Any] = {"params": dict(request.params) or None}
+        if request.form is not None:
+            content["data"] = {name: revealed(value) for name, value in request.form.items()}
+        if request.json is not None:
+            content["json"] = request.json
+        self._refuse_in_the_clear(request)
+        for _ in range(self.patience.redirects + 1):
+            if fault := self._addresses.fault(url, base):
+                raise Unreachable(f"{shown(url)}: {fault}")
+            with _transport(self, url):
+                asked = self._client.build_request(method, url, headers=headers, **content)
+                response = self._client.send(asked, stream=True, follow_redirects=False)
+            if response.status_code not in REDIRECTS or "location" not in response.headers:
+                return url, response
+            response.close()
+            before, url = url, _target(str(asked.url), response.headers["location"])
+            if origin(before)[0] == "https" and not url.startswith("https:"):
+                raise Unreachable(f"{shown(before)}: redirects from https to {shown(url)}")
+            if response.status_code in (301, 302, 303):
+                method = "HEAD" if method == "HEAD" else "GET"
+                content = {}
+            elif origin(before) != origin(url) and content.keys() & {"data", "json"}:
+                raise Unreachable(f"{shown(before)}: redirects what was sent to {shown(url)}")
+            content.pop("params", None)
+            if origin(before) != origin(url):
+                headers = {k: v for k, v in headers.items() if k.lower() in FOR_ANYBODY}
+        raise Unreachable(f"{shown(request.url)}: more than {self.patience.redirects} redirects")
+
+    def _refuse_in_the_clear(self, request: Request) -> None:
+        values = [*request.headers.values(), *(request.form or {}).values()]
+        if not any(isinstance(value, Secret) for value in values):
+            return
+        if not request.url.startswith("https:") and not is_loopback(host_of(request.url)):
+            raise Unreachable(f"{shown(request.url)}: secrets are sent over https alone")
+
+    def _body(
+        self, response: httpx2.Response, limit: int, *, cut: bool = False, per: int = 0
+    ) -> Generator[bytes]:
+        """The body in blocks: in time, and of at most `limit` bytes; with `cut`, so many of it.
+
+        `per`: the time is for so many bytes rather than for all.
+        """
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > limit and not cut:
+            raise Unreachable(f"{int(length):,} bytes, more than the {limit:,} that it may have")
+        until, seen, stage = time.monotonic() + self.patience.whole, 0, per
+        for block in response.iter_bytes():
+            seen += len(block)
+            if seen > limit:
+                if cut:
+                    return
+                raise Unreachable(f"more than the {limit:,} bytes that it may have")
+            yield block
+            if per and seen >= stage:
+                until, stage = time.monotonic() + self.patience.whole, seen + per
+            if time.monotonic() > until:
+                raise _Transient(f"{seen:,} bytes in {self.patience.whole:g} s: too slow")
+
+
+class _Partial:
+    """A file that is being downloaded, and of what it is a part."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.part = target.with_name(f".{target.name}.part")
+        self.note = target.with_name(f".{target.name}.json")
+
+    def take(self, web: Web, request: Request) -> None:
+        """One attempt to get the rest of it, check it, and give it its name."""
+        have = self.part.stat().st_size if self.part.exists() else 0
+        note = self._noted() if have else {}
+        extra = {"Range": f"bytes={have}-", "If-Range": note["mark"]} if note else {}
+        with web._asked(request, extra, frozenset({416})) as (_, response):
+            headers = _headers(response)
+            wanted = {**announced(headers), **request.digests}
+            if response.status_code == 206 and extra:
+                begin, total = _range(headers.get("content-range", ""))
+                if begin != have or total != note["total"]:
+                    self._forget()
+                    raise _Transient("it sent another part than the one asked for")
+            elif response.status_code == 416:
+                _, total = _range(headers.get("content-range", ""))
+                wanted = {**note.get("digests", {}), **request.digests}
+                if total != have:
+                    self._forget()
+                    raise _Transient("it has no such part any more")
+            elif response.status_code == 206:
+                raise Unreachable(f"{shown(request.url)}: it sent a part that was not asked for")
+            else:
+                have, total = 0, _length(headers)
+                self._forget()
+                self._write_note(headers, total, wanted)
+            if total is not None and total > request.limit:
+                self._forget()
+                raise Unreachable(f"{total:,} bytes, more than the {request.limit:,} allowed")
+            if response.status_code != 416:
+                self._append(web, response, have, request.limit)
+        if total is not None and (size := self.part.stat().st_size) != total:
+            if size > total:
+                self._forget()
+            raise _Transient(f"{size:,} bytes of {total:,} came", gained=size - have)
+        if fault := fault_of(self.part, wanted):
+            self._forget()
+            raise _Transient(fault)
+        self.part.replace(self.target)
+        self.note.unlink(missing_ok=True)
+        sync_folder(self.target.parent)
+
+    def _append(self, web: Web, response: httpx2.Response, have: int, limit: int) -> None:
+        size = have
+        try:
+            with self.part.open("ab") as out, _transport(web, str(response.url)):
+                try:
+                    for block in web._body(response, limit - have, per=1 << 23):
+                        out.write(block)
+                        size += len(block)
+                        if web.stop.is_set():
+                            raise Stopped
+                finally:
+                    out.flush()
+                    os.fsync(out.fileno())
+        except _Transient as fault:
+            raise _Transient(str(fault), gained=size - have) from None
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return note if isinstance(note, dict) and {"mark", "total"} <= note.keys() else {}
+
+    def _write_note(self, headers: Mapping[str, str], total: int | None, wanted: Any) -> None:
+        mark = headers.get("etag", "")
+        if not mark or mark.startswith("W/"):
+            mark = headers.get("last-modified", "")
+        if mark and total is not None:
+            note = {"mark": mark, "total": total, "digests": wanted}
+            write_atomically(self.note, json.dumps(note).encode())
+
+    def _forget(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+
+@contextmanager
+def _transport(web: Web, url: str) -> Iterator[None]:
+    """Within: what the network does is `_Transient`, and what no attempt mends `Unreachable`."""
+    import httpx2
+
+    try:
+        yield
+    except httpx2.TimeoutException as error:
+        kind = "connection" if isinstance(error, httpx2.ConnectTimeout) else "byte"
+        seconds = web.patience.connect if kind == "connection" else web.patience.read
+        raise _Transient(f"no {kind} within {seconds:g} s") from None
+    except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL):
+        # What they say repeats headers.
+        raise Unreachable(f"{shown(url)}: the address or a header is not valid") from None
+    except httpx2.HTTPError as error:
+        if _distrusted(error):
+            host = host_of(url)
+            web._down[host] = "its certificate is not trusted"
+            raise Unreachable(
+                f"{shown(url)}: its certificate is not trusted: {_reason(error)}; SSL_CERT_FILE "
+                "may name a file with the authorities to trust"
+            ) from None
+        raise _Transient(_reason(error)) from None
+
+
+def _distrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _reason(error: Exception) -> str:
+    return redacted(str(error)) or type(error).__name__
+
+
+@contextmanager
+def _disk(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GanctlError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+def _target(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise Unreachable(f"{shown(url)}: redirects to what is no address") from None
+
+
+def _headers(response: httpx2.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    return int(text) if text.isdecimal() and "content-encoding" not in headers else None
+
+
+def _range(text: str) -> tuple[int | None, int | None]:
+    """Begin and total of a `Content-Range`."""
+    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", text.strip())
+    if found is None:
+        return None, None
+    begin, total = found.groups()
+    return None if begin is None else int(begin), int(total)

@@ -1,0 +1,350 @@
+"""The fetch itself: listing goes on while pictures come, and what has come is recorded.
+
+The calling thread alone writes the manifest. One thread lists and waits when it is far ahead;
+some download, check and store. Which pictures are duplicates is decided at the end, from the
+manifest and in the listing's order, so that neither threads nor interruptions change the set.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import queue
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ..data.pixels import Unreadable
+from ..errors import GanctlError, Interrupted
+from ..plugin import Item
+from ..web import Unreachable
+from .client import Patience, Refused, Web
+from .fetched import write_labels
+from .folder import PICTURES, claimed, reconcile, settle
+from .manifest import Manifest, Outcome
+from .pacing import Stopped
+from .pictures import examined, stem_of, store
+from .source import Page, WebSource
+
+NEAR = 6
+"""Bits of 64 by which perceptual hashes of near duplicates may differ."""
+AHEAD = 8
+"""Items per worker that may wait to be downloaded."""
+LISTED_AHEAD = 1000
+"""Items that may be listed and due before the listing waits."""
+GONE = frozenset({400, 404, 410, 451})
+"""Answers after which a picture is not asked for in another run."""
+BATCH = 0.25
+"""Seconds between two transactions."""
+
+
+@dataclass
+class Progress:
+    """How far a fetch is: items listed so far and whether that is all, done, kept, and bytes."""
+
+    listed: int = 0
+    complete: bool = False
+    done: int = 0
+    stored: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Report:
+    """What a folder holds after a fetch, and what it lacks for which reason."""
+
+    listed: int
+    stored: int
+    bytes: int
+    duplicates: int
+    skipped: int
+    failed: int
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """For each reason the first item and what exactly was said of it."""
+
+
+def fetch(
+    source: WebSource[Any],
+    options: Any,
+    folder: Path,
+    *,
+    name: str,
+    terms: str = "",
+    patience: Patience | None = None,
+    workers: int = 8,
+    advance: Callable[[Progress], None] = lambda progress: None,
+) -> Report:
+    """Bring the folder up to what the source lists; what is there is not asked for again.
+
+    `terms` is what `agreed` gave. Raises `Interrupted` after the first Ctrl-C, when what was in
+    flight is saved; `UserError` for a folder that is another's or in use; `GanctlError` when
+    the listing cannot go on, a server asks for a long pause, or nothing at all can be had.
+    """
+    near = NEAR if importlib.util.find_spec("imagehash") else None
+    identity = {"source": name, **source.identity(options), "near_duplicates": near}
+    with claimed(folder):
+        manifest = Manifest(folder)
+        try:
+            manifest.begin(identity)
+            found = reconcile(manifest, folder)
+            if not manifest.listed or manifest.counts().get("pending"):
+                web = Web(folder, patience, workers + 1)
+                hashed = near is not None
+                run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
+                run.work(advance)
+            settle(manifest, near)
+            reconcile(manifest, folder)
+            write_labels(folder, manifest)
+            return _report(manifest, folder)
+        finally:
+            manifest.close()
+
+
+def _report(manifest: Manifest, folder: Path) -> Report:
+    counts = manifest.counts()
+    stored = counts.get("stored", 0)
+    report = Report(
+        listed=sum(counts.values()),
+        stored=stored,
+        bytes=manifest.stored_bytes(),
+        duplicates=counts.get("duplicate", 0),
+        skipped=counts.get("skipped", 0),
+        failed=counts.get("failed", 0),
+    )
+    for _, key, why in manifest.reasons():
+        reason = why.partition(":")[0]
+        report.reasons[reason] += 1
+        report.first.setdefault(reason, (key, why))
+    if not report.listed:
+        raise GanctlError(f"{folder}: the source lists no picture")
+    if not stored:
+        example = next((f": {key}: {why}" for key, why in report.first.values()), "")
+        raise GanctlError(f"{folder}: no picture among the {report.listed:,} listed{example}")
+    return report
+
+
+class _Run:
+    """One fetch at work: its threads, and the queues between them."""
+
+    def __init__(
+        self,
+        source: WebSource[Any],
+        options: Any,
+        folder: Path,
+        manifest: Manifest,
+        web: Web,
+        found: Mapping[str, Path],
+        terms: str,
+        hashed: bool,
+        workers: int,
+    ) -> None:
+        self.source, self.options, self.folder = source, options, folder
+        self.manifest, self.web, self.found, self.terms = manifest, web, found, terms
+        self.hashed, self.workers, self.ahead = hashed, workers, AHEAD * workers
+        self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
+        self.room = threading.Event()
+        """Set when the listing may go on after a page."""
+        self.listing = not manifest.listed
+        self.last = 0
+        """Number of the last item that was handed out."""
+        self.open = 0
+        """Items that are handed out and not back yet."""
+        self.fault: BaseException | None = None
+        """What ends the fetch early."""
+        counts = manifest.counts()
+        self.due = counts.get("pending", 0)
+        done = sum(counts.values()) - self.due
+        there = counts.get("stored", 0) + counts.get("duplicate", 0)
+        self.progress = Progress(
+            sum(counts.values()), not self.listing, done, there, manifest.stored_bytes()
+        )
+
+    def work(self, advance: Callable[[Progress], None]) -> None:
+        """Until everything is listed and done, or it has to end."""
+        threads = [
+            threading.Thread(target=self._download, daemon=True) for _ in range(self.workers)
+        ]
+        if self.listing:
+            threads.append(
+                threading.Thread(target=self._list, args=(self.manifest.cursor,), daemon=True)
+            )
+        for thread in threads:
+            thread.start()
+        try:
+            with _signals(self.web.stop) as interrupted:
+                try:
+                    self._lead(advance)
+                finally:
+                    self._end()
+                    if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
+                        for thread in threads:
+                            thread.join()
+        finally:
+            self.web.close()
+        if self.fault is not None:
+            raise self.fault
+        if interrupted() and (self.manifest.counts().get("pending") or not self.manifest.listed):
+            raise Interrupted("stopped; what is fetched is kept, and the same command goes on")
+
+    def _end(self) -> None:
+        """Let every thread come to its end."""
+        self.web.stop.set()
+        self.room.set()
+        for _ in range(self.workers):
+            self.tasks.put(None)
+
+    def _lead(self, advance: Callable[[Progress], None]) -> None:
+        """Hand out items, and record what became of them, until all is done or has to end."""
+        batch: list[Outcome] = []
+        written = time.monotonic()
+        while True:
+            if self.web.stop.is_set():
+                self.room.set()
+            else:
+                self._hand_out()
+            if not (self.listing or self.open):
+                break
+            news: list[Page | Outcome | _Listed | _Returned] = []
+            with suppress(queue.Empty):
+                news.append(self.news.get(timeout=BATCH))
+                while True:
+                    news.append(self.news.get_nowait())
+            for one in news:
+                self._take(one, batch)
+            if batch and time.monotonic() - written > BATCH:
+                self.manifest.record(batch, self.terms)
+                batch.clear()
+                written = time.monotonic()
+            if news:
+                advance(self.progress)
+        if batch:
+            self.manifest.record(batch, self.terms)
+
+    def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
+        """One message of a thread; the first error in one ends the fetch."""
+        if isinstance(news, Page):
+            fresh = self.manifest.add(news.items, news.cursor)
+            self.due += fresh
+            self.progress.listed += fresh
+        elif isinstance(news, Outcome):
+            self.open -= 1
+            batch.append(news)
+            self.progress.done += 1
+            if news.state == "stored":
+                self.progress.stored += 1
+                self.progress.bytes += news.bytes
+        elif isinstance(news, _Listed):
+            self.listing = False
+            if news.whole:
+                self.manifest.end_listing()
+                self.progress.complete = True
+        elif isinstance(news, _Returned):
+            self.open -= 1
+        if isinstance(news, _Listed | _Returned) and news.fault is not None:
+            self.fault = self.fault or news.fault
+            self.web.stop.set()
+
+    def _hand_out(self) -> None:
+        ahead = self.ahead
+        if self.open < ahead // 2 and self.due:
+            for number, item in self.manifest.pending(self.last, ahead - self.open):
+                self.last = number
+                self.open += 1
+                self.due -= 1
+                self.tasks.put(item)
+        if self.due < LISTED_AHEAD:
+            self.room.set()
+
+    def _list(self, cursor: str | None) -> None:
+        """In a thread of its own."""
+        whole, fault = False, None
+        try:
+            for page in self.source.pages(self.options, self.web, cursor):
+                self.room.clear()
+                self.news.put(page)
+                self.room.wait()
+                if self.web.stop.is_set():
+                    break
+            else:
+                whole = True
+        except Stopped:
+            pass
+        except BaseException as error:
+            fault = error
+        self.news.put(_Listed(whole, fault))
+
+    def _download(self) -> None:
+        """In several threads."""
+        while (item := self.tasks.get()) is not None:
+            try:
+                self.news.put(self._one(item))
+            except Stopped:
+                self.news.put(_Returned(None))
+            except BaseException as error:
+                self.news.put(_Returned(error))
+
+    def _one(self, item: Item) -> Outcome:
+        there = self.found.get(stem_of(item.key))
+        if there is not None:
+            with suppress(Unreadable, OSError):
+                return examined(item, there.read_bytes(), self.hashed)
+        if self.web.stop.is_set():
+            raise Stopped
+        try:
+            data = self.source.fetch(self.options, item, self.web)
+        except Unreadable as error:
+            return Outcome(item.key, "skipped", error=f"unreadable: {error}")
+        except Refused as error:
+            state = "skipped" if error.status in GONE else "failed"
+            return Outcome(item.key, state, error=f"refused ({error.status}): {error}")
+        except Unreachable as error:
+            return Outcome(item.key, "failed", error=f"unreachable: {error}")
+        return store(item, data, self.folder / PICTURES, self.hashed)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The listing ended: whole, or not; with an error, or because it had to."""
+
+    whole: bool
+    fault: BaseException | None
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """An item came back undone."""
+
+    fault: BaseException | None
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[Callable[[], bool]]:
+    """Yields whether Ctrl-C (or SIGTERM) has come; a second one raises `KeyboardInterrupt`."""
+    came = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        stop.set()
+        print("ganctl: saving what is on its way; again to stop at once", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: came
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

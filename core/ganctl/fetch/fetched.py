@@ -1,0 +1,71 @@
+"""What was fetched, as a source of this machine: read by preparation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ..data.pixels import Unreadable
+from ..errors import UserError
+from ..files import write_atomically
+from ..options import Opt
+from ..plugin import Item, Source
+from .folder import PICTURES
+from .manifest import FILE, Manifest, Row
+
+LISTING = "dataset.json"
+
+
+@dataclass(frozen=True)
+class FetchedOptions:
+    """Where the pictures are."""
+
+    path: Annotated[str, Opt("The folder that `ganctl fetch` made.")] = ""
+
+
+class Fetched(Source[FetchedOptions], api=1):
+    """The pictures that `ganctl fetch` brought, in the listing's order, with their labels."""
+
+    def check(self, options: FetchedOptions) -> None:
+        if not (Path(options.path) / FILE).is_file():
+            raise UserError(f"{options.path}: not a folder that `ganctl fetch` made")
+
+    def fingerprint(self, options: FetchedOptions) -> str:
+        facts = [(row.key, row.sha256, row.label) for row in _kept(Path(options.path))]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def count(self, options: FetchedOptions) -> int:
+        return len(_kept(Path(options.path)))
+
+    def items(self, options: FetchedOptions) -> Iterator[Item]:
+        folder = Path(options.path) / PICTURES
+        for row in _kept(Path(options.path)):
+            yield Item(row.key, str(folder / row.file), row.label, row.meta)
+
+    def open(self, options: FetchedOptions, item: Item) -> bytes:
+        try:
+            return Path(item.uri).read_bytes()
+        except OSError as error:
+            raise Unreadable(error.strerror or str(error)) from None
+
+
+def write_labels(folder: Path, manifest: Manifest) -> None:
+    """Beside the pictures, as StyleGAN's tools and the source `folder` read it."""
+    rows = [row for row in manifest.rows() if row.state == "stored"]
+    names = sorted({row.label for row in rows if row.label is not None})
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = [[r.file, numbers[r.label]] for r in rows if r.label is not None]
+    listing = {"labels": labels or None, "label_names": names}
+    write_atomically(folder / PICTURES / LISTING, json.dumps(listing).encode())
+
+
+def _kept(folder: Path) -> list[Row]:
+    manifest = Manifest(folder)
+    try:
+        return [row for row in manifest.rows() if row.state == "stored"]
+    finally:
+        manifest.close()

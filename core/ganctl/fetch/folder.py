@@ -1,0 +1,81 @@
+"""The folder of a fetch: one process at a time, in agreement with its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..data.cleaning import NearDuplicates
+from ..errors import GanctlError, UserError
+from .manifest import Manifest
+from .pictures import stem_of
+
+PICTURES = "pictures"
+DUPLICATES = "duplicates"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Within: the folder is there, can be written, and no other process works in it."""
+    try:
+        for name in (PICTURES, DUPLICATES):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder}: another process is fetching into this folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    except OSError as error:
+        raise GanctlError(f"{folder}: {error.strerror or error}") from None
+    finally:
+        lock.release()
+
+
+def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
+    """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
+    there: dict[str, Path] = {}
+    for place in (folder / PICTURES, folder / DUPLICATES):
+        for file in place.iterdir():
+            if file.name.endswith(".part"):
+                file.unlink()
+            else:
+                there[file.stem] = file
+    lost = []
+    for row in manifest.rows():
+        found = there.get(stem_of(row.key))
+        if found is None or found.stat().st_size != row.bytes:
+            lost.append(row.key)  # deleted, or cut short by a power failure
+            continue
+        del there[found.stem]
+        right = folder / (PICTURES if row.state == "stored" else DUPLICATES) / row.file
+        if found != right:
+            found.replace(right)
+    manifest.lose(lost)
+    return there
+
+
+def settle(manifest: Manifest, near: int | None) -> None:
+    """Find duplicates: the first of the listing is kept."""
+    seen: dict[str, str] = {}
+    similar = NearDuplicates(-1 if near is None else near)
+    changes = []
+    for row in manifest.rows():
+        why = ""
+        if earlier := seen.get(row.sha256):
+            why = f"duplicate: the same file as {earlier}"
+        elif row.phash is not None and (earlier := similar.find(row.phash)):
+            why = f"near duplicate: looks like {earlier}"
+        else:
+            seen[row.sha256] = row.key
+            if row.phash is not None:
+                similar.add(row.phash, row.key)
+        state = "duplicate" if why else "stored"
+        if state != row.state:
+            changes.append((row.key, state, why))
+    manifest.settle(changes)

@@ -1,0 +1,130 @@
+"""What the author of a source on the web writes: terms, a plan, pages of items, requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ..errors import GanctlError
+from ..options import dump
+from ..plugin import Item, O, Source
+from .secret import Secret
+
+if TYPE_CHECKING:
+    from .client import Web
+
+MAX_BODY = 64 * 2**20
+"""Bytes of an answer that is kept in memory, where a request does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The conditions of a service, as data.
+
+    `training` says whether they allow training a model: for `"no"` the user has to accept
+    this `version` by name and to assert a permission of their own, before anything is asked.
+    """
+
+    url: str
+    version: str
+    """A date, mostly: what the user accepts is `NAME@VERSION`."""
+    training: Literal["yes", "no", "unclear"]
+    clauses: tuple[tuple[str, str], ...] = ()
+    """What they say of it, each as its text and where it stands."""
+    instead: str = ""
+    """What may be taken instead, for the message of a refusal."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a fetch will come to, as far as can be said; None: unknown."""
+
+    items: int | None = None
+    bytes: int | None = None
+    requests: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some items, and the cursor that continues after them; None after the last."""
+
+    items: tuple[Item, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a server.
+
+    `every`: at least so many seconds between two to this host. `limit`: bytes of the answer.
+    `digests`: checksums by name (md5, sha256, crc32c). `base`: the address that the user named,
+    under which this one was found: only if that is on this machine may this one lead there;
+    None: the user named `url` itself. Headers and form fields that are `Secret` go to the host
+    of `url` alone and are never shown.
+    """
+
+    url: str
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    method: str = "GET"
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str | Secret] | None = None
+    every: float = 0.0
+    limit: int = MAX_BODY
+    digests: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
+
+
+class WebSource(Source[O]):
+    """Pictures from the web. The engine lists, downloads, checks, stores and resumes.
+
+    Options hold no secrets: they are written into the manifest. Take those from the
+    environment or a file, in `check` and again in `pages`.
+    """
+
+    def terms(self, options: O) -> Terms | None:
+        """The conditions of the service; None where there is none to ask."""
+        return None
+
+    def base(self, options: O) -> str:
+        """The service's address as the options name it, for which tests set a local one.
+
+        What the service lists may lie on this machine only if this does.
+        """
+        return ""
+
+    def plan(self, options: O, web: Web) -> Plan:
+        """What a fetch comes to, from a request or two. Raises as `pages` does."""
+        return Plan()
+
+    def pages(self, options: O, web: Web, cursor: str | None) -> Iterator[Page]:
+        """What there is, lazily, page by page; from after `cursor` where one is given.
+
+        Called in a thread of its own. A page is recorded together with its cursor, so that
+        nothing is listed twice; an item whose key was listed before is passed over. Raises
+        `GanctlError` when the listing cannot go on.
+        """
+        raise NotImplementedError
+
+    def request(self, options: O, item: Item) -> Request:
+        """What to ask for the picture: its `uri`, unless it needs headers or a pace."""
+        return Request(item.uri, base=self.base(options))
+
+    def fetch(self, options: O, item: Item, web: Web) -> bytes:
+        """The encoded picture: the answer to `request`, unless it lies in an archive.
+
+        Called from several threads. Raises `Unreadable` for a picture that must be left out,
+        `Unreachable` for one that may come another time.
+        """
+        return web.send(self.request(options, item)).body
+
+    def identity(self, options: O) -> Mapping[str, Any]:
+        """What a folder's content depends on: one folder is for one identity."""
+        return dump(options)
+
+    curated: ClassVar[bool] = False
+
+    def items(self, options: O) -> Iterator[Item]:
+        raise GanctlError("pictures from the web are fetched first: ganctl fetch")

@@ -1,0 +1,483 @@
+"""Questions to servers, over real connections on loopback: every fault, one test each."""
+
+import base64
+import hashlib
+import logging
+import pickle
+import ssl
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import trustme
+from web_server import Answer, Asked, Server, serving
+
+from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web
+from ganctl.fetch.client import Later, Patience
+from ganctl.fetch.digests import Crc32c
+from ganctl.fetch.pacing import Stopped, retry_after
+from ganctl.fetch.secret import redacted
+
+QUICK = Patience(
+    connect=2, read=0.4, whole=1.0, attempts=4, first_wait=0.01, longest_wait=0.05, told_wait=120
+)
+DATA = bytes(range(256)) * 8000
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    web = Web(tmp_path, QUICK)
+    yield web
+    web.close()
+
+
+def redirect(to: str, status: int = 302) -> Answer:
+    return Answer(status=status, headers={"Location": to})
+
+
+def test_an_answer_comes_whole(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(DATA, headers={"X-Robots-Tag": "noai"}))
+    answer = web.send(Request(url, params={"q": "ä b"}, headers={"X-One": "1"}))
+    assert answer.body == DATA
+    assert answer.headers["x-robots-tag"] == "noai"
+    assert server.asked[0].path == "/a?q=%C3%A4%20b" or "q=%C3%A4+b" in server.asked[0].path
+    assert "ganctl/" in server.asked[0].headers["user-agent"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Answer(status=429, headers={"Retry-After": "0"}),
+        Answer(status=429, headers={"Retry-After": "soon"}),
+        Answer(status=429),
+        Answer(status=500),
+        Answer(status=503),
+        Answer(cut=-1),  # before the answer
+        Answer(DATA, cut=1000),  # within the body
+        Answer(DATA, length=len(DATA) + 1),
+        Answer(DATA[:50], drip=0.05),  # slower than `whole`
+        Answer(hang=0.8),
+    ],
+    ids=[
+        *("retry-after-0", "retry-after-garbage", "no-retry-after", "500", "503"),
+        *("dropped-before", "dropped-within", "wrong-length", "drip", "hang"),
+    ],
+)
+def test_a_passing_fault_is_tried_again(server: Server, web: Web, fault: Answer) -> None:
+    url = server.on("/a", fault, Answer(b"there"))
+    assert web.send(Request(url)).body == b"there"
+    assert server.paths() == ["/a", "/a"]
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_what_retry_after_says_is_waited(server: Server, web: Web, as_date: bool) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=2.5), usegmt=True)
+    refusal = Answer(status=429, headers={"Retry-After": later if as_date else "1"})
+    url = server.on("/a", refusal, Answer(b"there"))
+    assert web.send(Request(url)).body == b"there"
+    first, second = (asked.time for asked in server.asked)
+    assert second - first > 0.9
+
+
+def test_other_requests_to_the_host_wait_too(server: Server, web: Web) -> None:
+    first = server.on("/a", Answer(status=429, headers={"Retry-After": "1"}), Answer(b"a"))
+    second = server.on("/b", Answer(b"b"))
+    thread = threading.Thread(target=web.send, args=(Request(first),))
+    thread.start()
+    while not server.asked:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    web.send(Request(second))
+    thread.join()
+    assert min(asked.time for asked in server.asked[1:]) - server.asked[0].time > 0.9
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_pause_of_hours_says_when_to_come_back(server: Server, web: Web, as_date: bool) -> None:
+    when = datetime.now().astimezone() + timedelta(hours=1)
+    text = format_datetime(when.astimezone(UTC), usegmt=True) if as_date else "3600"
+    url = server.on("/a", Answer(status=429, headers={"Retry-After": text}))
+    with pytest.raises(Later) as error:
+        web.send(Request(url))
+    near = [when + timedelta(minutes=minutes) for minutes in (-1, 0, 1)]
+    assert any(f"come back after {time:%Y-%m-%d %H:%M}" in str(error.value) for time in near)
+    assert len(server.asked) == 1
+    assert error.value.exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *((None, None), ("", None), ("soon", None), ("-5", None), ("1.5e3", None), ("٣", None)),
+        *(("0", 0), (" 7 ", 7), ("9" * 400, 999_999_999_999)),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+    ],
+)
+def test_retry_after_in_all_its_forms(text: str | None, seconds: float | None) -> None:
+    assert retry_after(text) == seconds
+
+
+def test_500_forever_is_given_up_in_one_line(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(status=500))
+    with pytest.raises(Unreachable, match=r"/a: it answered 500 \(4 attempts\)$"):
+        web.send(Request(url + "?token=abc"))
+    assert len(server.asked) == 4
+
+
+def test_a_host_that_always_fails_is_left_alone(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(status=500))
+    for _ in range(QUICK.hopeless):
+        with pytest.raises(Unreachable, match="4 attempts"):
+            web.send(Request(url))
+    asked = len(server.asked)
+    with pytest.raises(Unreachable, match=r"not asked, as 127\.0\.0\.1 failed before"):
+        web.send(Request(url))
+    assert len(server.asked) == asked
+
+
+def test_nobody_listening(web: Web) -> None:
+    with serving() as gone:
+        url = gone.url
+    with pytest.raises(Unreachable, match="refused"):
+        web.send(Request(url))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_refusal_is_not_repeated(server: Server, web: Web, status: int) -> None:
+    url = server.on("/a", Answer(b'{"error": "no"}', status=status))
+    with pytest.raises(Refused, match=f"it answered {status}") as error:
+        web.send(Request(url))
+    assert (error.value.status, error.value.body) == (status, b'{"error": "no"}')
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b"<html>captive", "text/html"), (b"{", "application/json"), (b"", "x")]
+)
+def test_200_without_json(server: Server, web: Web, body: bytes, kind: str) -> None:
+    url = server.on("/a", Answer(body, headers={"Content-Type": kind}))
+    with pytest.raises(Unreachable, match=f"answered '{kind}', which is not JSON"):
+        web.json(Request(url))
+
+
+@pytest.mark.parametrize("length", [None, -1])
+def test_a_body_is_limited(server: Server, web: Web, length: int | None) -> None:
+    url = server.on("/a", Answer(DATA, length=length))
+    with pytest.raises(Unreachable, match=r"more than the 1,000"):
+        web.send(Request(url, limit=1000))
+
+
+def test_a_compressed_body_is_limited_as_it_unfolds(server: Server, web: Web) -> None:
+    import gzip
+
+    bomb = gzip.compress(bytes(10_000_000))
+    url = server.on("/a", Answer(bomb, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(Unreachable, match=r"more than the 1,000,000"):
+        web.send(Request(url, limit=1_000_000))
+
+
+def test_redirects_are_followed_and_counted(server: Server, web: Web) -> None:
+    server.on("/c", Answer(b"there"))
+    server.on("/b", redirect("/c", 307))
+    assert web.send(Request(server.on("/a", redirect("/b")))).url.endswith("/c")
+    loop = server.on("/loop", redirect("/loop"))
+    with pytest.raises(Unreachable, match="more than 5 redirects"):
+        web.send(Request(loop))
+    assert server.paths().count("/loop") == 6
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("http://10.0.0.7/a", "10.0.0.7/a: an address in a private network"),
+        ("http://169.254.169.254/latest", "an address in a private network"),
+        ("http://[fe80::1]/a", "an address in a private network"),
+        ("http://0.0.0.0/a", "an address in a private network"),
+        ("file:///etc/passwd", "not a web address"),
+        ("http://[", "no address"),
+    ],
+)
+def test_where_redirects_do_not_lead(server: Server, web: Web, to: str, why: str) -> None:
+    with pytest.raises(Unreachable, match=why.replace("[", r"\[")):
+        web.send(Request(server.on("/a", redirect(to))))
+    assert len(server.asked) == 1
+
+
+def test_what_a_public_service_lists_does_not_lead_here(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(b"secret page of this machine"))
+    with pytest.raises(Unreachable, match="an address in a private network"):
+        web.send(Request(url, base="https://192.0.2.1"))
+    assert not server.asked
+    assert web.send(Request(url, base="http://127.0.0.1:1/api")).body
+
+
+def test_secrets_stay_with_their_host(server: Server, web: Web) -> None:
+    with serving() as other:
+        there = other.on("/b", Answer(b"there"))
+        url = server.on("/a", redirect(there))
+        headers = {
+            "Authorization": Secret("Bearer abc123").within("{}"),
+            "X-Key": Secret("key-value"),
+            "Cookie": "c=1",
+            "Accept": "image/*",
+        }
+        web.send(Request(url, headers=headers))
+        assert server.asked[0].headers["authorization"] == "Bearer abc123"
+        sent = other.asked[0].headers
+        assert sent["accept"] == "image/*"
+        assert not {"authorization", "x-key", "cookie"} & sent.keys()
+
+
+def test_a_form_is_not_redirected_to_another_host(server: Server, web: Web) -> None:
+    with serving() as other:
+        url = server.on("/a", redirect(other.on("/b", Answer()), 307))
+        with pytest.raises(Unreachable, match="redirects what was sent"):
+            web.send(Request(url, method="POST", form={"secret": Secret("abcdef")}))
+        assert not other.asked
+        assert server.asked[0].body == b"secret=abcdef"
+
+
+def test_a_post_that_redirects_is_followed_by_a_get(server: Server, web: Web) -> None:
+    server.on("/b", Answer(b"there"))
+    url = server.on("/a", redirect("/b"))
+    assert web.send(Request(url, method="POST", json={"a": 1})).body == b"there"
+    assert [(a.method, a.body) for a in server.asked] == [("POST", b'{"a":1}'), ("GET", b"")]
+
+
+def test_cookies_are_not_kept(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(b"1", headers={"Set-Cookie": "session=1; Path=/"}))
+    web.send(Request(url))
+    web.send(Request(url))
+    assert "cookie" not in server.asked[1].headers
+
+
+def test_secrets_are_not_sent_in_the_clear(web: Web) -> None:
+    with pytest.raises(Unreachable, match="secrets are sent over https alone"):
+        web.send(Request("http://192.0.2.1/", headers={"Authorization": Secret("abcdef")}))
+
+
+def test_a_secret_shows_itself_to_nobody(
+    server: Server, web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = Secret("s3cr3t-token")
+    assert "s3cr3t" not in f"{token} {token!r} {[token]} {token:>20}"
+    assert "s3cr3t" not in redacted("it said: no such token s3cr3t-token")
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(token)
+    echo = server.on("/s3cr3t-token/a", Answer(status=500, body=b"s3cr3t-token"))
+    with pytest.raises(Unreachable) as error:
+        web.send(Request(echo, headers={"Authorization": token.within("Bearer {}")}))
+    said = "".join(traceback.format_exception(error.value))
+    bad = {"X-Bad": Secret("s3cr3t\ntoken")}
+    with pytest.raises(Unreachable) as error:
+        web.send(Request(server.url, headers=bad))
+    said += "".join(traceback.format_exception(error.value)) + caplog.text + repr(bad)
+    assert "s3cr3t" not in said
+    assert "[secret]" in said
+
+
+def test_the_pace_is_kept_across_threads(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(b"1"))
+    threads = [threading.Thread(target=web.send, args=(Request(url, every=0.2),)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    times = sorted(asked.time for asked in server.asked)
+    assert min(b - a for a, b in pairwise(times)) > 0.17
+
+
+def test_a_stop_ends_every_wait(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(status=429, headers={"Retry-After": "100"}))
+    began = time.monotonic()
+    threading.Timer(0.3, web.stop.set).start()
+    with pytest.raises(Stopped):
+        web.send(Request(url))
+    assert time.monotonic() - began < 5
+
+
+def test_checksums_are_checked(server: Server, web: Web) -> None:
+    crc = base64.b64encode(crc32c(DATA)).decode()
+    right = server.on("/a", Answer(DATA, headers={"x-goog-hash": f"crc32c={crc},md5={md5(DATA)}"}))
+    web.send(Request(right, digests={"sha256": hashlib.sha256(DATA).hexdigest()}))
+    wrong = server.on("/b", Answer(DATA, headers={"x-goog-hash": f"crc32c={crc}, md5={md5(b'')}"}))
+    with pytest.raises(Unreachable, match="its md5 is"):
+        web.send(Request(wrong))
+    garbage = server.on("/c", Answer(DATA, headers={"x-goog-hash": "md5=?,crc32c,x=="}))
+    assert web.send(Request(garbage)).body == DATA
+    with pytest.raises(GanctlError, match="not a checksum of 32 bytes"):
+        web.send(Request(right, digests={"sha256": "abc"}))
+
+
+def crc32c(data: bytes) -> bytes:
+    crc = Crc32c()
+    crc.update(data)
+    return crc.digest()
+
+
+def md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+def test_crc32c() -> None:
+    assert crc32c(b"123456789").hex() == "e3069283"
+    assert crc32c(bytes(32)).hex() == "8a9136aa"  # RFC 3720, B.4
+    for size in (0, 1, 255, 256, 4095, 4096, 4097, 5000, 100_003):
+        data = (DATA * 2)[7 : 7 + size]
+        slow = Crc32c()
+        for begin in range(0, size, 1000):
+            slow.update(data[begin : begin + 1000])
+        assert slow.digest() == crc32c(data)
+
+
+# Files
+
+
+MARK = {"ETag": '"one"'}
+
+
+def test_a_file_that_is_cut_off_is_continued(server: Server, web: Web) -> None:
+    answers = [Answer(DATA, headers=MARK, ranges=True, cut=n) for n in (1_200_000, 1_000, 3_000)]
+    url = server.on("/a", *answers, Answer(DATA, headers=MARK, ranges=True))
+    file = web.file(Request(url, digests={"md5": md5(DATA)}, limit=len(DATA)), "set.zip")
+    assert file.read_bytes() == DATA
+    begins = [asked.headers.get("range") for asked in server.asked]
+    assert begins == [None, "bytes=1200000-", "bytes=1201000-", "bytes=1204000-"]
+    assert [f.name for f in file.parent.iterdir()] == ["set.zip"]
+    assert web.file(Request(url), "set.zip") == file
+    assert len(server.asked) == 4
+
+
+def test_another_process_continues_it(server: Server, web: Web, tmp_path: Path) -> None:
+    fault = Answer(DATA, headers=MARK, ranges=True, cut=500_000)
+    url = server.on("/a", fault, Answer(status=404), Answer(DATA, headers=MARK, ranges=True))
+    with pytest.raises(Refused):
+        web.file(Request(url), "set.zip")
+    again = Web(tmp_path, QUICK)
+    assert again.file(Request(url), "set.zip").read_bytes() == DATA
+    assert server.asked[-1].headers["range"] == "bytes=500000-"
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        Answer(DATA[::-1], headers=MARK),  # the server ignores Range
+        Answer(DATA[::-1], headers={"ETag": '"two"'}, ranges=True),  # the object changed
+    ],
+)
+def test_a_file_that_cannot_be_continued_begins_anew(
+    server: Server, web: Web, second: Answer
+) -> None:
+    url = server.on("/a", Answer(DATA, headers=MARK, ranges=True, cut=500_000), second)
+    assert web.file(Request(url), "set.zip").read_bytes() == DATA[::-1]
+
+
+def test_a_part_of_something_else_is_thrown_away(server: Server, web: Web) -> None:
+    def another(asked: Asked) -> Answer:
+        headers = {"Content-Range": "bytes 0-9/10", "ETag": '"one"'}
+        return Answer(DATA[:10], status=206, headers=headers)
+
+    cut = Answer(DATA, headers=MARK, ranges=True, cut=500_000)
+    url = server.on("/a", cut, another, Answer(DATA, headers=MARK, ranges=True))
+    assert web.file(Request(url), "set.zip").read_bytes() == DATA
+    assert "range" not in server.asked[-1].headers
+
+
+def test_a_file_that_was_whole_but_not_named(server: Server, web: Web, tmp_path: Path) -> None:
+    url = server.on("/a", Answer(DATA, headers=MARK, ranges=True, cut=500_000), Answer(status=404))
+    with pytest.raises(Refused):
+        web.file(Request(url), "set.zip")
+    (tmp_path / "files" / ".set.zip.part").write_bytes(DATA)
+    server.on("/a", Answer(DATA, headers=MARK, ranges=True))
+    assert web.file(Request(url, digests={"md5": md5(DATA)}), "set.zip").read_bytes() == DATA
+
+
+def test_a_file_with_another_checksum_is_not_kept(server: Server, web: Web, tmp_path: Path) -> None:
+    url = server.on("/a", Answer(DATA, headers={"x-goog-hash": f"md5={md5(b'')}"}))
+    with pytest.raises(Unreachable, match=r"its md5 is .* \(4 attempts\)"):
+        web.file(Request(url), "set.zip")
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [None, -1])
+def test_a_file_is_limited(server: Server, web: Web, length: int | None) -> None:
+    url = server.on("/a", Answer(DATA, length=length))
+    with pytest.raises(Unreachable, match="more than the 1,000"):
+        web.file(Request(url, limit=1000), "set.zip")
+
+
+@pytest.mark.parametrize("name", ["../a", "", ".a", "a/b", "a\\b", "/a", "a" * 200])
+def test_names_of_files_are_plain(web: Web, name: str) -> None:
+    with pytest.raises(UserError, match="not a name"):
+        web.file(Request("http://127.0.0.1/"), name)
+
+
+# TLS
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_tls_with_a_private_authority(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with serving(tls(authority)) as server, serving() as plain:
+        web = Web(tmp_path, QUICK)
+        assert web.send(Request(server.on("/a", Answer(DATA)))).body == DATA
+        url = server.on("/down", redirect(plain.on("/a", Answer())))
+        with pytest.raises(Unreachable, match="redirects from https to http://"):
+            web.send(Request(url))
+        assert not plain.asked
+        web.close()
+
+
+def test_another_authority_is_one_line_and_not_tried_again(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with serving(tls(authority)) as server:
+        web = Web(tmp_path, QUICK)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="its certificate is not trusted") as error:
+                web.send(Request(server.on("/a", Answer(DATA))))
+            assert "\n" not in str(error.value)
+        web.close()
+
+
+def test_a_file_of_authorities_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
+    with pytest.raises(UserError, match=r"SSL_CERT_FILE is .*absent.pem"):
+        Web()

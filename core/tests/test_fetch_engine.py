@@ -1,0 +1,448 @@
+"""The fetch: from a source on loopback to a folder, whatever happens on the way."""
+
+import io
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from web_server import Answer, Server, serving
+
+from ganctl import GanctlError, Item, Opt, Page, Request, Secret, Terms, UserError, Web, WebSource
+from ganctl.errors import Interrupted  # noqa: F401  (the script of a child takes it from here)
+from ganctl.fetch.client import Later, Patience
+from ganctl.fetch.engine import Progress, Report, fetch
+from ganctl.fetch.fetched import Fetched, FetchedOptions
+from ganctl.fetch.terms import agreed
+
+QUICK = Patience(read=2, whole=5, attempts=3, first_wait=0.01, longest_wait=0.02, hopeless=50)
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    url: Annotated[str, Opt("The service.")] = ""
+    also: Annotated[str, Opt("Anything.")] = ""
+
+
+class Listing(WebSource[ListOptions], api=1):
+    """Pages of JSON that name pictures: `{"items": [{"id", "url", "label"}], "more": bool}`."""
+
+    def base(self, options: ListOptions) -> str:
+        return options.url
+
+    def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+        number, more = int(cursor or 0), True
+        while more:
+            answer = web.json(Request(f"{options.url}/list/{number}"))
+            number, more = number + 1, answer["more"]
+            yield Page(
+                tuple(Item(i["id"], i["url"], i.get("label")) for i in answer["items"]),
+                str(number) if more else None,
+            )
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving() as server:
+        yield server
+
+
+def picture(seed: int, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:
+    random = np.random.default_rng(seed)
+    image = Image.fromarray(random.integers(0, 255, (6, 6, 3), dtype=np.uint8)).resize(size)
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def offer(server: Server, pictures: dict[str, Any], per_page: int = 10) -> ListOptions:
+    """Serve these: answers, or bytes, by name."""
+    names = list(pictures)
+    for name, answer in pictures.items():
+        answers = answer if isinstance(answer, list) else [answer]
+        server.on(f"/{name}", *(Answer(a) if isinstance(a, bytes) else a for a in answers))
+    for number, begin in enumerate(range(0, max(len(names), 1), per_page)):
+        items = [
+            {"id": name, "url": f"{server.url}/{name}", "label": name[0]}
+            for name in names[begin : begin + per_page]
+        ]
+        more = begin + per_page < len(names)
+        page = json.dumps({"items": items, "more": more}).encode()
+        server.on(f"/list/{number}", Answer(page))
+    return ListOptions(server.url)
+
+
+def run(options: ListOptions, folder: Path, **rest: Any) -> Report:
+    return fetch(Listing(), options, folder, name="listing", patience=QUICK, **rest)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """The pictures by key."""
+    source, options = Fetched(), FetchedOptions(str(folder))
+    return {item.key: source.open(options, item) for item in source.items(options)}
+
+
+def manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    db = sqlite3.connect(folder / "manifest.sqlite")
+    db.row_factory = sqlite3.Row
+    rows = {row["key"]: dict(row) for row in db.execute("SELECT * FROM items ORDER BY number")}
+    db.close()
+    return rows
+
+
+def times_asked(server: Server) -> dict[str, int]:
+    paths = server.paths()
+    return {path: paths.count(path) for path in paths if not path.startswith("/list")}
+
+
+def test_a_set_comes_whole_and_is_not_asked_for_again(server: Server, tmp_path: Path) -> None:
+    pictures = {f"{'ab'[n % 2]}{n}": picture(n) for n in range(35)}
+    options = offer(server, pictures)
+    seen: list[tuple[int, int, int]] = []
+
+    def advance(progress: Progress) -> None:
+        seen.append((progress.listed, progress.done, progress.bytes))
+
+    report = run(options, tmp_path / "out", terms="listing@1", advance=advance)
+    assert (report.listed, report.stored, report.failed, report.skipped) == (35, 35, 0, 0)
+    assert report.bytes == sum(map(len, pictures.values()))
+    assert seen == sorted(seen)
+    assert seen[-1] == (35, 35, report.bytes)
+    assert kept(tmp_path / "out") == pictures
+    assert list(kept(tmp_path / "out")) == list(pictures)
+    row = manifest(tmp_path / "out")["a0"]
+    assert (row["width"], row["height"], row["label"], row["terms"]) == (64, 48, "a", "listing@1")
+    asked = len(server.asked)
+    assert run(options, tmp_path / "out") == report
+    assert len(server.asked) == asked
+    assert not list((tmp_path / "out").rglob("*.part"))
+    listing = json.loads((tmp_path / "out/pictures/dataset.json").read_text())
+    assert listing["label_names"] == ["a", "b"]
+    assert len(listing["labels"]) == 35
+
+
+def test_what_is_no_picture_is_left_out_with_a_reason(server: Server, tmp_path: Path) -> None:
+    good, flipped = picture(0), bytearray(picture(1))
+    flipped[2:4] = b"\0\0"
+    bomb = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(bomb, "png")
+    pictures = {
+        "good": good,
+        "cut": picture(2, (200, 200))[:-200],
+        "cut.png": picture(2, kind="png")[:-200],
+        "empty": b"",
+        "flipped": bytes(flipped),
+        "html.jpg": b"<html><body>Please log in",
+        "svg.jpg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "bomb": bomb.getvalue(),
+        "gone": Answer(status=404),
+    }
+    report = run(offer(server, pictures), tmp_path)
+    assert (report.stored, report.skipped) == (1, 8)
+    assert kept(tmp_path) == {"good": good}
+    errors = {key: row["error"] for key, row in manifest(tmp_path).items() if row["error"]}
+    assert "truncated" in errors["cut"]
+    assert errors["empty"] == "unreadable: an empty file"
+    assert errors["html.jpg"] == errors["svg.jpg"] == "unreadable: not a picture file"
+    assert "12000x12000 is over" in errors["bomb"]
+    assert "404" in errors["gone"]
+    asked = len(server.asked)
+    run(offer(server, pictures), tmp_path)
+    assert len(server.asked) == asked
+    assert report.reasons == {"unreadable": 7, "refused (404)": 1}
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp", "gif", "tiff"])
+def test_every_cut_is_found_as_a_whole_decoding_finds_it(kind: str) -> None:
+    from ganctl import Unreadable
+    from ganctl.data.pixels import decode, go_through, open_picture
+
+    buffer = io.BytesIO()
+    options = {"progressive": True} if kind == "progressive" else {}
+    image = Image.open(io.BytesIO(picture(3, (80, 60), "png")))
+    image.save(buffer, "jpeg" if kind == "progressive" else kind, **options)
+    data = buffer.getvalue()
+
+    def passes(data: bytes, whole: bool) -> bool:
+        try:
+            decode(data, 3) if whole else go_through(open_picture(data))
+        except Unreadable:
+            return False
+        return True
+
+    assert passes(data, False)
+    for size in range(0, len(data), 7):
+        assert passes(data[:size], False) == passes(data[:size], True), size
+
+
+def test_duplicates_are_of_the_first_in_the_listing(server: Server, tmp_path: Path) -> None:
+    first, other = picture(0, (300, 300)), picture(1)
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(first)).resize((200, 200)).save(buffer, "jpeg", quality=70)
+    slow = Answer(first, hang=0.5)
+    pictures = {"a": slow, "b": other, "same": first, "alike": buffer.getvalue()}
+    report = run(offer(server, pictures), tmp_path)
+    assert list(kept(tmp_path)) == ["a", "b"]
+    assert report.duplicates == 2
+    rows = manifest(tmp_path)
+    assert rows["same"]["error"] == "duplicate: the same file as a"
+    assert rows["alike"]["error"] == "near duplicate: looks like a"
+    assert len(list((tmp_path / "duplicates").iterdir())) == 2
+    assert set(times_asked(server).values()) == {1}
+
+
+def test_a_key_that_is_listed_twice_is_fetched_once(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": picture(0)})
+    item = {"id": "a", "url": f"{server.url}/a"}
+    page = json.dumps({"items": [item, item], "more": False}).encode()
+    server.on("/list/0", Answer(page))
+    assert run(options, tmp_path).listed == 1
+    assert times_asked(server) == {"/a": 1}
+
+
+def test_what_failed_comes_the_next_time(server: Server, tmp_path: Path) -> None:
+    broken = [Answer(status=500)] * QUICK.attempts
+    pictures = {"a": [*broken, picture(0)], "b": picture(1), "c": [Answer(status=403), picture(2)]}
+    options = offer(server, pictures)
+    report = run(options, tmp_path)
+    assert (report.stored, report.failed) == (1, 2)
+    assert "500 (3 attempts)" in manifest(tmp_path)["a"]["error"]
+    assert run(options, tmp_path).stored == 3
+    assert list(kept(tmp_path)) == ["a", "b", "c"]
+    assert times_asked(server) == {"/a": 4, "/b": 1, "/c": 2}
+    assert manifest(tmp_path)["a"]["attempts"] == 2
+
+
+def test_the_listing_goes_on_where_it_failed(server: Server, tmp_path: Path) -> None:
+    pictures = {f"p{n}": picture(n) for n in range(30)}
+    options = offer(server, pictures)
+    page = server.answers("/list/2")
+    server.on("/list/2", Answer(b"<html>"))
+    with pytest.raises(GanctlError, match="not JSON"):
+        run(options, tmp_path)
+    assert len(manifest(tmp_path)) == 20
+    server.on("/list/2", *page)
+    assert run(options, tmp_path).stored == 30
+    assert kept(tmp_path) == pictures
+    assert server.paths().count("/list/0") == server.paths().count("/list/1") == 1
+    assert set(times_asked(server).values()) == {1}
+
+
+def test_a_long_pause_ends_the_fetch_and_keeps_what_is_there(
+    server: Server, tmp_path: Path
+) -> None:
+    pictures: dict[str, Any] = {f"p{n}": picture(n) for n in range(20)}
+    pictures["p12"] = [Answer(status=429, headers={"Retry-After": "7200"}), picture(12)]
+    options = offer(server, pictures)
+    with pytest.raises(Later, match=r"2:00:00 .* come back after \d{4}-"):
+        run(options, tmp_path)
+    assert run(options, tmp_path).stored == 20
+    assert {path for path, n in times_asked(server).items() if n > 1} == {"/p12"}
+
+
+def test_nothing_at_all_is_an_error(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(GanctlError, match="no picture among the 2 listed: a: refused"):
+        run(offer(server, dict.fromkeys("ab", Answer(status=404))), tmp_path / "a")
+    with pytest.raises(GanctlError, match="the source lists no picture"):
+        run(offer(server, {}), tmp_path / "b")
+
+
+def test_a_picture_that_was_deleted_comes_again(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": picture(0), "b": picture(1), "c": picture(2)})
+    run(options, tmp_path)
+    files = [tmp_path / "pictures" / row["file"] for row in manifest(tmp_path).values()]
+    files[0].unlink()
+    files[1].write_bytes(b"cut")
+    (tmp_path / "pictures/.x.part").write_bytes(b"of a process that was killed")
+    assert run(options, tmp_path).stored == 3
+    assert times_asked(server) == {"/a": 2, "/b": 2, "/c": 1}
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_folder_is_for_one_fetch(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": picture(0)})
+    run(options, tmp_path)
+    with pytest.raises(UserError, match=r"holds another fetch \(also: '', not 'x'\)"):
+        run(ListOptions(options.url, also="x"), tmp_path)
+
+
+def test_a_manifest_that_is_none(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "manifest.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match="not a manifest of a fetch"):
+        run(offer(server, {"a": picture(0)}), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        run(offer(server, {"a": picture(0)}), tmp_path / "file" / "out")
+    assert not server.asked
+
+
+def test_a_full_disk_is_one_line(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = {f"p{n}": picture(n) for n in range(20)}
+    options = offer(server, pictures)
+    sync, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GanctlError, match=r"cannot write .*: No space left on device$"):
+        run(options, tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert not list(tmp_path.rglob("*.part"))
+    stored = {key for key, row in manifest(tmp_path).items() if row["state"] == "stored"}
+    server.asked.clear()
+    assert run(options, tmp_path).stored == 20
+    assert not {f"/{key}" for key in stored} & set(server.paths())
+    assert kept(tmp_path) == pictures
+
+
+def test_two_at_once(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": Answer(picture(0), hang=1)})
+    thread = threading.Thread(target=run, args=(options, tmp_path))
+    thread.start()
+    arrived(server, 1)
+    with pytest.raises(UserError, match="another process is fetching into this folder"):
+        run(options, tmp_path)
+    thread.join()
+    assert list(kept(tmp_path)) == ["a"]
+
+
+def test_terms_come_first() -> None:
+    terms = Terms(
+        "https://example.org/terms",
+        "2025-05-15",
+        "no",
+        (("Do not train a model", "https://example.org/terms#IV"),),
+        "Take --source coverart instead.",
+    )
+    with pytest.raises(UserError) as error:
+        agreed("spotify", terms)
+    for said in ("Do not train", "#IV", "--accept-terms spotify@2025-05-15", "coverart"):
+        assert said in str(error.value)
+    with pytest.raises(UserError, match="separate permission"):
+        agreed("spotify", terms, "spotify@2025-05-15")
+    with pytest.raises(UserError, match="the terms at hand are"):
+        agreed("spotify", terms, "spotify@2024-01-01", "by the label")
+    kept = agreed("spotify", terms, "spotify@2025-05-15", "the label, 2026-01-01")
+    assert "permission asserted: the label, 2026-01-01" in kept
+    assert "training: unclear" in agreed("caa", Terms("https://x", "1", "unclear"))
+    assert agreed("x", None) == ""
+
+
+def test_secrets_are_nowhere_on_the_disk(server: Server, tmp_path: Path) -> None:
+    token = Secret("t0ps3cret-value")
+
+    class Guarded(Listing, api=1):
+        def request(self, options: ListOptions, item: Item) -> Request:
+            headers = {"Authorization": token.within("Bearer {}")}
+            return Request(item.uri, headers=headers, base=options.url)
+
+    leak = Answer(b"t0ps3cret-value", status=500, headers={"X-Token": "t0ps3cret-value"})
+    options = offer(server, {"a": picture(0), "b": leak})
+    fetch(Guarded(), options, tmp_path, name="t0ps3cret-value", patience=QUICK)
+    assert server.asked[-1].headers["authorization"] == "Bearer t0ps3cret-value"
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"t0ps3cret" not in file.read_bytes(), file
+
+
+# Processes that are interrupted or killed
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from test_fetch_engine import Interrupted, ListOptions, run
+try:
+    print(run(ListOptions({url!r}), Path({out!r})).stored)
+except Interrupted as stopped:
+    print(stopped)
+    sys.exit(3)
+"""
+
+
+def process(server: Server, out: Path) -> subprocess.Popen[str]:
+    path = [str(Path(__file__).parent), *sys.path]
+    script = SCRIPT.format(path=path, url=server.url, out=str(out))
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", script], stdout=pipe, stderr=pipe, text=True)
+
+
+def arrived(server: Server, count: int) -> None:
+    until = time.monotonic() + 20
+    while len(server.asked) < count and time.monotonic() < until:
+        time.sleep(0.002)
+
+
+def test_ctrl_c_once_saves_and_the_next_goes_on(server: Server, tmp_path: Path) -> None:
+    pictures = {f"p{n}": Answer(picture(n), hang=0.1) for n in range(100)}
+    offer(server, pictures)
+    child = process(server, tmp_path)
+    arrived(server, 25)
+    child.send_signal(signal.SIGINT)
+    out, said = child.communicate(timeout=20)
+    assert child.returncode == 3, said
+    assert "the same command goes on" in out
+    assert said.strip() == "ganctl: saving what is on its way; again to stop at once"
+    states = [row["state"] for row in manifest(tmp_path).values()]
+    assert states.count("stored") == sum(times_asked(server).values()) < 100
+    assert run(ListOptions(server.url), tmp_path).stored == 100
+    assert set(times_asked(server).values()) == {1}
+
+
+def test_ctrl_c_twice_stops_at_once(server: Server, tmp_path: Path) -> None:
+    offer(server, {f"p{n}": Answer(picture(n), hang=30) for n in range(20)})
+    child = process(server, tmp_path)
+    arrived(server, 5)
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=20)
+    assert child.returncode not in (0, 3)
+    assert time.monotonic() - began < 10
+
+
+def test_killed_again_and_again_it_comes_to_the_same_set(server: Server, tmp_path: Path) -> None:
+    pictures = {f"p{n}": Answer(picture(n % 290), hang=0.01) for n in range(300)}
+    offer(server, pictures)
+    random_state = random.Random(0)
+    for _ in range(6):
+        child = process(server, tmp_path / "killed")
+        arrived(server, len(server.asked) + random_state.randrange(3, 60))
+        child.kill()
+        child.communicate()
+        stored = {f.stem for f in (tmp_path / "killed" / "pictures").glob("[!.]*")}
+    asked = times_asked(server)
+    assert max(asked.values()) <= 7
+    before = len(server.asked)
+    assert run(ListOptions(server.url), tmp_path / "killed").stored == 290
+    from ganctl.fetch.pictures import stem_of
+
+    again = {stem_of(path[1:]) for path in server.paths()[before:] if path[:2] == "/p"}
+    assert not again & stored
+    run(ListOptions(server.url), tmp_path / "whole")
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert list(kept(tmp_path / "killed")) == list(kept(tmp_path / "whole"))
