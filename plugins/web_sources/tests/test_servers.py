@@ -1,5 +1,6 @@
 """The test servers do what their scripts say, and write it down."""
 
+import gzip
 import http.client
 import ssl
 import threading
@@ -21,6 +22,7 @@ from servers import (
     Drip,
     Drop,
     Files,
+    Gzip,
     Html,
     Ignore,
     Length,
@@ -131,6 +133,8 @@ def test_faults_of_the_body(files: Files) -> None:
     start = time.monotonic()
     assert get(url)[2] == BODY
     assert time.monotonic() - start >= 0.1
+    files.script.on("/a.jpg", Gzip())
+    assert gzip.decompress(get(url, Accept_Encoding="gzip")[2]) == get(url)[2] == BODY
 
 
 def test_connections_break(files: Files) -> None:

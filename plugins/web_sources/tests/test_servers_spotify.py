@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import servers
 from PIL import Image
 from servers import Authority, Call, Catalogue, Spotify, Status
-from servers.spotify_query import select
 
 spotipy = pytest.importorskip("spotipy")
 from spotipy.cache_handler import MemoryCacheHandler  # noqa: E402
@@ -319,6 +320,36 @@ def test_pictures_are_real_and_always_the_same(
     assert len({server.covers(seed, 64) for seed in range(50)}) == 50
 
 
+def test_a_browser_signs_in(server: Spotify, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, spotipy\n"
+        "from spotipy.cache_handler import MemoryCacheHandler\n"
+        "from spotipy.oauth2 import SpotifyPKCE as Manager\n"
+        "accounts, api, name, callback = sys.argv[1:]\n"
+        "Manager.OAUTH_TOKEN_URL = accounts + '/api/token'\n"
+        "Manager.OAUTH_AUTHORIZE_URL = accounts + '/authorize'\n"
+        "manager = Manager(name, callback, cache_handler=MemoryCacheHandler())\n"
+        "client = spotipy.Spotify(auth_manager=manager)\n"
+        "client.prefix = api + '/v1/'\n"
+        "print(client.me()['id'])\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        callback = f"http://127.0.0.1:{free.getsockname()[1]}/callback"
+    arguments = (server.accounts.url, server.api.url, server.people.app.id, callback)
+    browser = f"{sys.executable} {Path(servers.__file__).parent / 'browser.py'} %s &"
+    done = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=os.environ | {"BROWSER": browser},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["listener"], done.stderr
+    assert len(server.journal.requests("/authorize", status=303)) == 1
+
+
 def test_over_tls_in_another_process(authority: Authority, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -353,13 +384,3 @@ def test_over_tls_in_another_process(authority: Authority, tmp_path: Path) -> No
         assert bad.returncode
         assert "CERTIFICATE_VERIFY_FAILED" in bad.stderr
         assert len(server.journal) == 0
-
-
-def test_the_fields_language() -> None:
-    content = {"a": 1, "b": {"c": 2, "d": [{"e": 3, "f": 4}, None]}}
-    assert select(content, None) == content
-    assert select(content, "a") == {"a": 1}
-    assert select(content, "b.c,a") == {"a": 1, "b": {"c": 2}}
-    assert select(content, "b(d(e))") == {"b": {"d": [{"e": 3}, None]}}
-    assert select(content, "b.d(!e)") == {"b": {"d": [{"f": 4}, None]}}
-    assert select(content, "!a,") == {"b": content["b"]}

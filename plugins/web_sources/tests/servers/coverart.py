@@ -6,6 +6,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from xml.sax.saxutils import escape, quoteattr
 
 from .catalogue import Album, Catalogue
@@ -49,6 +50,7 @@ class CoverArt(Service):
         self.interval = interval
         self.covers = Covers()
         self._albums = {mbid("release-group", a): a for a in self.catalogue.albums}
+        self._releases = {mbid("release", a): a for a in self.catalogue.albums}
         self._last: dict[str, float] = {}
         self._lock = threading.Lock()
         routes = Router(
@@ -155,28 +157,28 @@ class CoverArt(Service):
     def _index(self, request: Request, identifier: str) -> Response:
         return self._to_archive(identifier, lambda item, image: "index.json")
 
-    def _to_archive(self, identifier: str, name: object) -> Response:
+    def _to_archive(self, identifier: str, name: Callable[[str, int], str]) -> Response:
         if not _MBID.fullmatch(identifier):
             return html_response("invalid MBID specified", 400)
         album = self._albums.get(identifier)
         if album is None or not album.images:
             return html_response(f"No cover art found for release group {identifier}", 404)
         item = f"mbid-{mbid('release', album)}"
-        file = name(item, 10_000_000_000 + album.index)  # type: ignore[operator]
+        file = name(item, 10_000_000_000 + album.index)
         return redirect(f"{self.archive.url}/download/{item}/{file}", 307)
 
     def _archived(self, request: Request, rest: str) -> Response:
         return redirect(f"{self.node.url}/1/items/{rest}", 302)
 
     def _picture(self, request: Request, release: str, image: str, thumb: str | None) -> Response:
-        album = self._of_release(release)
+        album = self._releases.get(release)
         if album is None or (thumb is not None and int(thumb) not in SIDES):
             return html_response("Item not available", 404)
         content = self.covers(album.cover, int(thumb or 1200), album.quality)
         return file_response(request, content, "image/jpeg", f"{album.cover:x}-{thumb}")
 
     def _list(self, request: Request, release: str) -> Response:
-        album = self._of_release(release)
+        album = self._releases.get(release)
         if album is None:
             return html_response("Item not available", 404)
         number = 10_000_000_000 + album.index
@@ -199,9 +201,6 @@ class CoverArt(Service):
                 "release": f"https://musicbrainz.org/release/{release}",
             }
         )
-
-    def _of_release(self, release: str) -> Album | None:
-        return next((a for a in self.catalogue.albums if mbid("release", a) == release), None)
 
 
 def _document(album: Album) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -143,6 +144,18 @@ class Chunked(Fault):
 
     def change(self, request: Request, response: Response) -> Response:
         return response.having(chunked=True)
+
+
+@dataclass(frozen=True)
+class Gzip(Fault):
+    """The body is compressed, for clients that said they can read it."""
+
+    def change(self, request: Request, response: Response) -> Response:
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return response
+        return response.having(body=gzip.compress(response.body)).with_headers(
+            {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        )
 
 
 @dataclass(frozen=True)

@@ -148,11 +148,9 @@ class Shapes:
         }
 
     def _common(self, kind: str, identifier: str) -> Json:
-        plural = ["albums", "artists", "episodes", "playlists", "tracks", "users"]
-        path = next(name for name in plural if name.startswith(kind))
         return {
             "external_urls": {"spotify": f"https://open.spotify.com/{kind}/{identifier}"},
-            "href": f"{self.api}/{path}/{identifier}",
+            "href": f"{self.api}/{kind}s/{identifier}",
             "id": identifier,
             "type": kind,
             "uri": f"spotify:{kind}:{identifier}",
@@ -208,21 +206,33 @@ class Shapes:
         }
 
     def _episode(self) -> Json:
-        cover = {"url": f"{self.images}/image/{SIZES[640]}58{0xE:022x}"}
-        return self._common("episode", base62("episode")) | {
-            "audio_preview_url": None,
+        link = f"{self.images}/image/{SIZES[640]}58{0xE0E0E0:022x}"
+        both = {
             "description": "",
-            "html_description": "",
-            "duration_ms": 1_000_000,
             "explicit": False,
-            "is_playable": True,
-            "images": [cover | {"height": 640, "width": 640}],
-            "name": "Talking",
+            "html_description": "",
+            "images": [{"url": link, "height": 640, "width": 640}],
             "is_externally_hosted": False,
             "languages": ["en"],
+            "name": "Talking",
+        }
+        show = {
+            "available_markets": ["DE", "GB", "US"],
+            "copyrights": [],
+            "media_type": "audio",
+            "publisher": "Somebody",
+            "total_episodes": 1,
+        }
+        episode = {
+            "audio_preview_url": None,
+            "duration_ms": 1_000_000,
+            "is_playable": True,
             "release_date": "2024-01-01",
             "release_date_precision": "day",
+            "resume_point": {"fully_played": False, "resume_position_ms": 0},
+            "show": self._common("show", base62("show")) | both | show,
         }
+        return self._common("episode", base62("episode")) | both | episode
 
     def _mosaic(self, playlist: Playlist) -> list[Json]:
         covers = [e.album for e in playlist.entries if e.album is not None and e.album.images]
