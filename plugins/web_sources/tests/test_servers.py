@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -178,6 +179,13 @@ def test_a_hanging_answer_ends_with_the_server() -> None:
     thread.join(5)
     assert failures
     assert time.monotonic() - start < 3
+
+
+def test_the_journal_counts_who_is_served_at_once(files: Files) -> None:
+    files.script.on("/a.jpg", Delay(0.3))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(get, [f"{files.web.url}/a.jpg"] * 6))
+    assert files.journal.most_at_once("/a.jpg") == 3
 
 
 def test_something_happens_before_a_request_and_rules_add_up(files: Files) -> None:

@@ -225,9 +225,16 @@ def test_a_token_is_refreshed(
     assert (after["refresh_token"] != before["refresh_token"]) == rotates
     kinds = [entry.form["grant_type"] for entry in server.journal.requests("/api/token")]
     assert kinds[:2] == ["authorization_code", "refresh_token"]
-    assert {before["refresh_token"]} & server.people.secrets() == (
-        set() if rotates else {before["refresh_token"]}
-    )
+    first, *_ = server.journal.requests("/api/token")
+    assert first.form["code_verifier"]
+    for token in (before, after):
+        assert {token["access_token"], token["refresh_token"]} <= server.people.secrets()
+    manager = client.auth_manager
+    if rotates:
+        with pytest.raises(SpotifyOauthError, match="invalid_grant"):
+            manager.refresh_access_token(before["refresh_token"])
+    else:
+        manager.refresh_access_token(before["refresh_token"])
 
 
 def test_a_dead_refresh_token(server: Spotify, by_user: Callable[..., Client]) -> None:

@@ -72,7 +72,7 @@ class Journal:
         """How many of them were being answered at one time, at the most."""
         moments = []
         for entry in self.requests(path, server=server):
-            moments += [(entry.time, 1), (entry.done or float("inf"), -1)]
+            moments += [(entry.time, 1), (entry.over or entry.done or float("inf"), -1)]
         most = now = 0
         for _, change in sorted(moments):
             now += change

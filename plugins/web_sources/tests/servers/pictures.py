@@ -45,7 +45,7 @@ class Covers:
         return found
 
     def warm(self, seeds: Iterable[int], side: int = SIDE) -> None:
-        """Make them now, so that no request waits for one: about 2 s for 500 on two cores."""
+        """Make them now, so that no request waits for one: about 4 s for 500 on two cores."""
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda seed: self(seed, side), seeds))
 

@@ -194,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(request, response)
         except _ENDED:
             self.close_connection = True
+        finally:
+            ours.journal.note(request, over=time.monotonic())
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
 

@@ -67,6 +67,7 @@ class Accounts:
     def __post_init__(self) -> None:
         self._number = count(1)
         self._lock = threading.Lock()
+        self._given: list[str] = []
         self._codes: dict[str, _Code] = {}
         self._tokens: dict[str, Token] = {}
         self._refresh: dict[str, Token] = {}
@@ -90,8 +91,11 @@ class Accounts:
         self._refresh.clear()
 
     def secrets(self) -> set[str]:
-        """Every secret there is now: nothing that a client writes may hold one."""
-        return {self.app.secret, *self._tokens, *self._refresh, *self._codes}
+        """Every secret that there ever was: nothing that a client writes may hold one.
+
+        The keeper of refresh tokens has to keep those, and nothing else.
+        """
+        return {self.app.secret, *self._given}
 
     # /authorize
 
@@ -114,7 +118,7 @@ class Accounts:
             return _refuse("Invalid code_challenge")
         if not self.consents:
             return _send_back(address, back | {"error": "access_denied"})
-        code = "AQ" + self._secret("code") * 3
+        code = self._secret("AQ", 3)
         scopes = frozenset(query.get("scope", "").split())
         self._codes[code] = _Code(self.app.id, address, challenge, scopes)
         return _send_back(address, {"code": code} | back)
@@ -179,19 +183,22 @@ class Accounts:
         return self._give(token.user, token.scopes, refresh=self.rotates)
 
     def _give(self, user: str | None, scopes: frozenset[str], *, refresh: bool = False) -> Response:
-        access = "BQ" + self._secret("access") * 5
+        access = self._secret("BQ", 5)
         token = Token(self.app.id, user, scopes, time.time() + self.life)
         self._tokens[access] = token
         content = {"access_token": access, "token_type": "Bearer", "expires_in": self.life}
         if user is not None:
             content["scope"] = " ".join(sorted(scopes))
         if refresh:
-            content["refresh_token"] = "AQ" + self._secret("refresh") * 5
+            content["refresh_token"] = self._secret("AQ", 5)
             self._refresh[content["refresh_token"]] = token
         return json_response(content, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
-    def _secret(self, kind: str) -> str:
-        return base62(kind, next(self._number), id(self))
+    def _secret(self, start: str, parts: int) -> str:
+        number = next(self._number)
+        text = start + "".join(base62(id(self), number, part) for part in range(parts))
+        self._given.append(text)
+        return text
 
 
 def _registered(address: str, registered: str) -> bool:
