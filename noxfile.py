@@ -1,4 +1,4 @@
-"""Development tasks: `nox -s tests lint types core_alone apart docs startup bench`."""
+"""Development tasks: `nox -s tests lint types core_alone apart docs startup clients bench`."""
 
 import nox
 
@@ -59,6 +59,13 @@ def startup(session: nox.Session) -> None:
     """CPU time and imports of the commands that must answer at once."""
     session.install(*PIN, ".[test]")
     session.run("python", "-m", "pytest", "tests/test_startup.py")
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """The servers that tests of web sources use, asked by other people's clients."""
+    session.install(*PIN, ".[test,test-clients]")
+    session.run("python", "-m", "pytest", "plugins/web_sources", *session.posargs)
 
 
 @nox.session

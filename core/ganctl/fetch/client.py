@@ -114,7 +114,7 @@ class Web:
             import httpx2
         except ImportError:
             raise UserError(
-                "pictures from the web need the package httpx2: pip install 'ganctl[web]'"
+                "pictures from the web need the package httpx2: pip install httpx2"
             ) from None
         for name in ("httpx2", "httpcore2"):  # they log headers and queries
             logging.getLogger(name).setLevel(logging.CRITICAL)
