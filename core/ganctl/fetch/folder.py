@@ -60,10 +60,10 @@ def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     return there
 
 
-def settle(manifest: Manifest, near: int | None) -> None:
+def settle(manifest: Manifest, near: int) -> None:
     """Find duplicates: the first of the listing is kept."""
     seen: dict[str, str] = {}
-    similar = NearDuplicates(-1 if near is None else near)
+    similar = NearDuplicates(near)
     changes = []
     for row in manifest.rows():
         why = ""
