@@ -7,10 +7,14 @@ address are added. Everything else happens as the page says.
 
 import json
 import re
+import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import servers
 from servers import Catalogue, Covers, Kaggle, Spotify, archive, entries
 from servers import CoverArt as CoverArtService
 from web_server import Answer, Asked, serving
@@ -51,6 +55,8 @@ class Services:
         self.env |= {
             "SPOTIFY_CLIENT_ID": people.app.id,
             "SPOTIFY_CLIENT_SECRET": people.app.secret,
+            "BROWSER": f"{sys.executable} {Path(servers.__file__).with_name('browser.py')} %s",
+            "XDG_CONFIG_HOME": self._stack.enter_context(tempfile.TemporaryDirectory()),
         }
         where = f"--source.api-url {spotify.api.url} --source.accounts-url {spotify.accounts.url}"
         return _with_options("spotify", where)
