@@ -25,7 +25,7 @@ from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
 from .client import Patience, Refused, Web
-from .fetched import write_labels
+from .fetched import LISTING, write_labels
 from .folder import PICTURES, claimed, reconcile, settle
 from .manifest import Manifest, Outcome
 from .pacing import Stopped
@@ -34,7 +34,7 @@ from .source import Page, WebSource
 
 NEAR = 6
 """Bits of 64 by which perceptual hashes of near duplicates may differ."""
-AHEAD = 8
+AHEAD = 16
 """Items per worker that may wait to be downloaded."""
 LISTED_AHEAD = 1000
 """Items that may be listed and due before the listing waits."""
@@ -42,6 +42,8 @@ GONE = frozenset({400, 404, 410, 451})
 """Answers after which a picture is not asked for in another run."""
 BATCH = 0.25
 """Seconds between two transactions."""
+PAUSE = 0.02
+"""Seconds for which messages are gathered: to be woken for each would hold up who sends them."""
 
 
 @dataclass
@@ -99,9 +101,11 @@ def fetch(
                 web = Web(folder, patience, workers + 1)
                 run = _Run(source, options, folder, manifest, web, found, terms, workers)
                 run.work(advance)
-            settle(manifest, NEAR)
-            reconcile(manifest, folder)
-            write_labels(folder, manifest)
+            if not (manifest.settled and (folder / PICTURES / LISTING).exists()):
+                settle(manifest, NEAR)
+                reconcile(manifest, folder)
+                write_labels(folder, manifest)
+                manifest.end_settling()
             return _report(manifest, folder)
         finally:
             manifest.close()
@@ -152,8 +156,10 @@ class _Run:
         self.workers, self.ahead = workers, AHEAD * workers
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
-        self.room = threading.Event()
-        """Set when the listing may go on after a page."""
+        self.room = threading.Semaphore(0)
+        """Lets the listing go on after a page, once."""
+        self.waiting = False
+        """Whether the listing does not go on yet."""
         self.listing = not manifest.listed
         self.limit = source.limit(options)
         self.last = 0
@@ -200,7 +206,7 @@ class _Run:
     def _end(self) -> None:
         """Let every thread come to its end."""
         self.web.stop.set()
-        self.room.set()
+        self.room.release()
         for _ in range(self.workers):
             self.tasks.put(None)
 
@@ -209,15 +215,17 @@ class _Run:
         batch: list[Outcome] = []
         written = time.monotonic()
         while True:
-            if self.web.stop.is_set():
-                self.room.set()
-            else:
+            if not self.web.stop.is_set():
                 self._hand_out()
+            if self.waiting and (self.due < LISTED_AHEAD or self.web.stop.is_set()):
+                self.waiting = False
+                self.room.release()
             if not (self.listing or self.open):
                 break
             news: list[Page | Outcome | _Listed | _Returned] = []
             with suppress(queue.Empty):
                 news.append(self.news.get(timeout=BATCH))
+                self.web.stop.wait(PAUSE)
                 while True:
                     news.append(self.news.get_nowait())
             for one in news:
@@ -238,6 +246,7 @@ class _Run:
             fresh = self.manifest.add(news.items, news.cursor, news.notes, room)
             self.due += fresh
             self.progress.listed += fresh
+            self.waiting = True
         elif isinstance(news, Outcome):
             self.open -= 1
             batch.append(news)
@@ -264,17 +273,14 @@ class _Run:
                 self.open += 1
                 self.due -= 1
                 self.tasks.put(item)
-        if self.due < LISTED_AHEAD:
-            self.room.set()
 
     def _list(self, cursor: str | None) -> None:
         """In a thread of its own."""
         whole, fault = False, None
         try:
             for page in self.source.pages(self.options, self.web, cursor):
-                self.room.clear()
                 self.news.put(page)
-                self.room.wait()
+                self.room.acquire()
                 if self.web.stop.is_set():
                     break
                 if self.limit is not None and self.progress.listed >= self.limit:
@@ -301,8 +307,11 @@ class _Run:
     def _one(self, item: Item) -> Outcome:
         there = self.found.get(stem_of(item.key))
         if there is not None:
-            with suppress(Unreadable, OSError):
-                return examined(item, there.read_bytes())
+            with suppress(OSError):
+                try:
+                    return examined(item, there.read_bytes())
+                except Unreadable:
+                    there.unlink()  # what comes instead may have another suffix
         if self.web.stop.is_set():
             raise Stopped
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from filelock import FileLock, Timeout
 from ..data.cleaning import NearDuplicates
 from ..errors import GanctlError, UserError
 from .manifest import Manifest
-from .pictures import stem_of
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
@@ -48,25 +48,27 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
-    there: dict[str, Path] = {}
-    for place in (folder / PICTURES, folder / DUPLICATES):
-        for file in place.iterdir():
-            if file.name.endswith(".part"):
-                file.unlink()
-            else:
-                there[file.stem] = file
+    places = {"stored": str(folder / PICTURES), "duplicate": str(folder / DUPLICATES)}
+    there: dict[str, str] = {}
+    for place in places.values():
+        with os.scandir(place) as files:
+            for file in files:
+                if file.name.endswith(".part"):
+                    os.unlink(file)
+                else:
+                    there[file.name] = file.path
     lost = []
     for row in manifest.rows():
-        found = there.get(stem_of(row.key))
-        if found is None or found.stat().st_size != row.bytes:
+        found = there.get(row.file)
+        if found is None or os.stat(found).st_size != row.bytes:
             lost.append(row.key)  # deleted, or cut short by a power failure
             continue
-        del there[found.stem]
-        right = folder / (PICTURES if row.state == "stored" else DUPLICATES) / row.file
+        del there[row.file]
+        right = os.path.join(places[row.state], row.file)
         if found != right:
-            found.replace(right)
+            os.replace(found, right)
     manifest.lose(lost)
-    return there
+    return {Path(name).stem: Path(file) for name, file in there.items()}
 
 
 def settle(manifest: Manifest, near: int) -> None:
