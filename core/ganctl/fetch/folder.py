@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from filelock import FileLock, Timeout
 from ..data.cleaning import NearDuplicates
 from ..errors import GanctlError, UserError
 from .manifest import Manifest
-from .pictures import stem_of
+from .pictures import OURS, stem_of
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
+REMOVED = "removed"
+"""What is not listed any more; it is taken back from here if it is listed again."""
 
 
 @contextmanager
@@ -40,11 +42,11 @@ def claimed(folder: Path) -> Iterator[None]:
 def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
     there: dict[str, Path] = {}
-    for place in (folder / PICTURES, folder / DUPLICATES):
-        for file in place.iterdir():
+    for place in (folder / PICTURES, folder / DUPLICATES, folder / REMOVED):
+        for file in place.iterdir() if place.is_dir() else ():
             if file.name.endswith(".part"):
                 file.unlink()
-            else:
+            elif OURS.fullmatch(file.stem):
                 there[file.stem] = file
     lost = []
     for row in manifest.rows():
@@ -58,6 +60,13 @@ def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
             found.replace(right)
     manifest.lose(lost)
     return there
+
+
+def set_aside(files: Iterable[Path], folder: Path) -> None:
+    """Take files that no listed item stands for out of the way."""
+    for file in files:
+        (folder / REMOVED).mkdir(exist_ok=True)
+        file.replace(folder / REMOVED / file.name)
 
 
 def settle(manifest: Manifest, near: int | None) -> None:
