@@ -1,0 +1,71 @@
+"""Pictures at addresses that the user lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from ganctl import Item, Opt, Page, Plan, Request, UserError, Web, WebSource, Withheld
+
+from .addresses import edition_of, read_addresses
+from .robots import opposition
+
+PAGE = 500
+"""Addresses that are listed at a time."""
+
+
+@dataclass(frozen=True)
+class URLsOptions:
+    """Where the list is, and how fast it is worked through."""
+
+    path: Annotated[
+        str,
+        Opt("A text file with an address a line, or a .csv with columns url, label and key."),
+    ] = ""
+    every: Annotated[float, Opt("Seconds between two requests to one host.", ge=0)] = 0.2
+
+
+class URLs(WebSource[URLsOptions], api=1):
+    """Pictures at the addresses of a list; a publisher's `X-Robots-Tag: noai` is heeded."""
+
+    def check(self, options: URLsOptions) -> None:
+        if not options.path:
+            raise UserError("source urls: say where the list is: --source.path FILE")
+        if not read_addresses(Path(options.path)):
+            raise UserError(f"source urls: no address in {options.path}")
+
+    def identity(self, options: URLsOptions) -> Mapping[str, Any]:
+        """A folder follows its list, wherever that lies and however often it is edited."""
+        return {}
+
+    def edition(self, options: URLsOptions) -> str:
+        return edition_of(Path(options.path))
+
+    def plan(self, options: URLsOptions, web: Web) -> Plan:
+        addresses = read_addresses(Path(options.path))
+        hosts = Counter(urlsplit(address.url).hostname for address in addresses)
+        ((host, most),) = hosts.most_common(1) or [("none", 0)]
+        pace = (
+            f"{len(hosts):,} hosts; {most:,} of the pictures are at {host}: at one request in "
+            f"{options.every:g} s {timedelta(seconds=round(most * options.every))} or more (h:mm:ss)"
+        )
+        return Plan(items=len(addresses), requests=len(addresses), notes=(pace,))
+
+    def pages(self, options: URLsOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+        """Without cursors: the list is at hand, and what was listed before is passed over."""
+        items = [Item(a.key, a.url, a.label) for a in read_addresses(Path(options.path))]
+        for begin in range(0, len(items), PAGE):
+            yield Page(tuple(items[begin : begin + PAGE]), None)
+
+    def request(self, options: URLsOptions, item: Item) -> Request:
+        return Request(item.uri, every=options.every, admit=_admit)
+
+
+def _admit(headers: Sequence[tuple[str, str]]) -> None:
+    if rule := opposition(headers):
+        raise Withheld(f"X-Robots-Tag: {rule}")
