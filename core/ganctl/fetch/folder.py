@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,6 +20,12 @@ PICTURES = "pictures"
 DUPLICATES = "duplicates"
 REMOVED = "removed"
 """What is not listed any more; it is taken back from here if it is listed again."""
+
+
+def folder_name(name: str, identity: Mapping[str, Any]) -> str:
+    """What the folder is called where the user names none: the same pictures, the same name."""
+    digest = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:10]
+    return f"{name.replace(':', '-')}-{digest}"
 
 
 @contextmanager

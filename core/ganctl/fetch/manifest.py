@@ -106,12 +106,17 @@ class Manifest:
                 "name another folder with --out"
             )
         with self._transaction():
-            if self._fact("edition") not in (None, edition):
+            if self.edition not in (None, edition):
                 self._db.execute("DELETE FROM facts WHERE name IN ('listed', 'cursor')")
                 self._db.execute("DELETE FROM items WHERE state NOT IN ('stored', 'duplicate')")
                 self._db.execute("UPDATE items SET listed = 0")
             self._put("edition", edition)
             self._db.execute("UPDATE items SET state = 'pending' WHERE state = 'failed'")
+
+    @property
+    def edition(self) -> str | None:
+        """Of the listing, as the folder was taken up for it last."""
+        return self._fact("edition")
 
     @property
     def cursor(self) -> str | None:

@@ -34,20 +34,18 @@ class URLs(WebSource[URLsOptions], api=1):
     """Pictures at the addresses of a list; a publisher's `X-Robots-Tag: noai` is heeded."""
 
     def check(self, options: URLsOptions) -> None:
-        if not options.path:
-            raise UserError("source urls: say where the list is: --source.path FILE")
-        if not read_addresses(Path(options.path)):
+        if not read_addresses(_list(options)):
             raise UserError(f"source urls: no address in {options.path}")
 
     def identity(self, options: URLsOptions) -> Mapping[str, Any]:
-        """A folder follows its list, wherever that lies and however often it is edited."""
-        return {}
+        """A folder is for lists of one name, wherever they lie: it follows what they hold."""
+        return {"list": _list(options).name}
 
     def edition(self, options: URLsOptions) -> str:
-        return edition_of(Path(options.path))
+        return edition_of(_list(options))
 
     def plan(self, options: URLsOptions, web: Web) -> Plan:
-        addresses = read_addresses(Path(options.path))
+        addresses = read_addresses(_list(options))
         hosts = Counter(urlsplit(address.url).hostname for address in addresses)
         ((host, most),) = hosts.most_common(1) or [("none", 0)]
         pace = (
@@ -58,12 +56,18 @@ class URLs(WebSource[URLsOptions], api=1):
 
     def pages(self, options: URLsOptions, web: Web, cursor: str | None) -> Iterator[Page]:
         """Without cursors: the list is at hand, and what was listed before is passed over."""
-        items = [Item(a.key, a.url, a.label) for a in read_addresses(Path(options.path))]
+        items = [Item(a.key, a.url, a.label) for a in read_addresses(_list(options))]
         for begin in range(0, len(items), PAGE):
             yield Page(tuple(items[begin : begin + PAGE]), None)
 
     def request(self, options: URLsOptions, item: Item) -> Request:
         return Request(item.uri, every=options.every, admit=_admit)
+
+
+def _list(options: URLsOptions) -> Path:
+    if not options.path:
+        raise UserError("source urls: say where the list is: --source.path FILE")
+    return Path(options.path)
 
 
 def _admit(headers: Sequence[tuple[str, str]]) -> None:
