@@ -45,12 +45,12 @@ def read_addresses(path: Path) -> list[Address]:
     rows = _csv if path.suffix.lower() in CSV_SUFFIXES else _text
     found: dict[str, tuple[int, Address]] = {}
     addresses: set[str] = set()
-    for line, written, key, label in rows(path, text):
+    for line, written, given, label in rows(path, text):
         try:
             url = _usable(written)
         except ValueError as error:
             raise _wrong(path, line, str(error)) from None
-        key = key or _key(url)
+        key = given or _key(url)
         if key in found and found[key][1].url != url:
             raise _wrong(
                 path, line, f"the key {key!r} stands for another address in line {found[key][0]}"
@@ -103,7 +103,7 @@ def _cell(header: list[str], cells: list[str], name: str) -> str:
 def _usable(written: str) -> str:
     """The address without a fragment, which servers do not see. Raises `ValueError`."""
     if any(c.isspace() or not c.isprintable() for c in written):
-        raise ValueError(f"a space in {_shown(written)}: write %20; labels need a CSV with a header")
+        raise ValueError(f"a space in {_shown(written)}: write %20; labels need a CSV")
     try:
         parts = urlsplit(written)
         host, scheme = parts.hostname, parts.scheme

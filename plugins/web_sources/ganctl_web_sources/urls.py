@@ -48,9 +48,10 @@ class URLs(WebSource[URLsOptions], api=1):
         addresses = read_addresses(_list(options))
         hosts = Counter(urlsplit(address.url).hostname for address in addresses)
         ((host, most),) = hosts.most_common(1) or [("none", 0)]
+        time = timedelta(seconds=round(most * options.every))
         pace = (
-            f"{len(hosts):,} hosts; {most:,} of the pictures are at {host}: at one request in "
-            f"{options.every:g} s {timedelta(seconds=round(most * options.every))} or more (h:mm:ss)"
+            f"{len(hosts):,} hosts; {most:,} pictures are at {host}: with {options.every:g} s "
+            f"between two {time} (h:mm:ss) or more"
         )
         return Plan(items=len(addresses), requests=len(addresses), notes=(pace,))
 
