@@ -34,6 +34,7 @@ BYTES_PER_PIXEL = 0.25
 """Of a JPEG, as a rule of thumb: covers differ tenfold."""
 
 _YEARS = re.compile(r"(\d{4})(?:\s*[-–]\s*(\d{4}))?")
+_ADDRESS = re.compile(r"https?://[^\s?#@]+")
 _CONTACT = re.compile(r"[!-'*-~]*[!-'*-~](@|://|\.)[!-'*-~]+")
 """What an e-mail address or a URL looks like; no brackets, which end it in the User-Agent."""
 
@@ -71,6 +72,9 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
                 "source coverart: contact: not an e-mail address or a web page: "
                 f"{options.contact!r}: MusicBrainz wants one in every request"
             )
+        for name in ("musicbrainz_url", "coverart_url"):
+            if not _ADDRESS.fullmatch(url := getattr(options, name)):
+                raise UserError(f"source coverart: {name}: not a web address: {url!r}")
         if not options.query.strip():
             raise UserError("source coverart: query: empty: such as primarytype:album")
         narrowed = options.tags or options.years or options.limit
@@ -114,8 +118,9 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
             items, pages = items + wanted, pages + max(1, -(-wanted // PAGE))
             split = split or wanted > REACH
             del listing.parts[0]
+        time = timedelta(seconds=round(pages * EVERY))
         notes = [
-            f"{pages:,} requests to MusicBrainz in {timedelta(seconds=pages)} (h:mm:ss): one a second",
+            f"{pages:,} requests to MusicBrainz, one a second: {time} (h:mm:ss) or more",
             f"{items:,} covers, if all have one, at the archive's pace: three requests each",
         ]
         if split:

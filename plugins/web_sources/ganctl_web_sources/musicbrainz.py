@@ -95,19 +95,19 @@ class Listing:
         """
         number, span = self.parts[0]
         left = None if self.limit is None else self.limit - self.taken
-        if answer is None or self._is_too_much(answer, left):
-            smaller = _smaller(span)
-            broken_off = answer is None or not answer.groups
-            if broken_off and not (smaller and self.offset):
-                raise GanctlError(
-                    f"MusicBrainz gives no more than the first {self.offset:,} results of "
-                    f"{self.question!r}: narrow the query, or set a limit"
-                )
-            if smaller:
-                self.parts[:1] = [(number, part) for part in smaller]
-                self.offset = 0
-                return ()
-        assert answer is not None
+        ahead = 0 if answer is None else answer.count - self.offset
+        ahead = ahead if left is None else min(ahead, left)
+        broken_off = answer is None or (ahead > 0 and not answer.groups)
+        too_large = broken_off if self.offset else ahead > REACH
+        if too_large and (smaller := _smaller(span)):
+            self.parts[:1] = [(number, part) for part in smaller]
+            self.offset = 0
+            return ()
+        if answer is None or (broken_off and ahead >= PAGE):
+            raise GanctlError(
+                f"MusicBrainz gives no more than the first {self.offset:,} results of "
+                f"{self.question!r}: narrow the query, or set a limit"
+            )
         groups = answer.groups[:left]
         self.offset += len(answer.groups)
         self.taken += len(groups)
@@ -121,13 +121,6 @@ class Listing:
         if not self.parts or self.parts[0][0] != number:
             self.taken = 0
         return groups
-
-    def _is_too_much(self, answer: Answer, left: int | None) -> bool:
-        """Whether it cannot be paged through: too many, or a page or more is not given."""
-        wanted = answer.count if left is None else min(answer.count, self.offset + left)
-        if answer.groups:
-            return self.offset == 0 and wanted > REACH
-        return self.offset + PAGE <= wanted
 
 
 def read_answer(document: Any) -> Answer:
