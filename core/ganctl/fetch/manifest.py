@@ -25,6 +25,7 @@ FILE = "manifest.sqlite"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
     number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, uri TEXT NOT NULL, label TEXT,
     meta TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending', file TEXT, sha256 TEXT, phash TEXT,
@@ -105,9 +106,10 @@ class Manifest:
                 f"{self._file.parent}: holds another fetch ({differs}); "
                 "name another folder with --out"
             )
+        if self.edition not in (None, edition):
+            self.forget_listing()
         with self._transaction():
             if self.edition not in (None, edition):
-                self._db.execute("DELETE FROM facts WHERE name IN ('listed', 'cursor')")
                 self._db.execute("DELETE FROM items WHERE state NOT IN ('stored', 'duplicate')")
                 self._db.execute("UPDATE items SET listed = 0")
             self._put("edition", edition)
@@ -128,33 +130,57 @@ class Manifest:
         """Whether the listing has come to its end."""
         return self._fact("listed") is not None
 
-    def add(self, items: Iterable[Item], cursor: str | None) -> int:
+    def add(
+        self,
+        items: Iterable[Item],
+        cursor: str | None,
+        notes: Iterable[str] = (),
+        room: int | None = None,
+    ) -> int:
         """Record a page and its cursor together; gives how many items are new.
 
-        Keys that this listing had before are passed over; of those from an earlier edition of
-        it, address, label and meta are taken anew.
+        `room`: of these, so many at the most. Keys that this listing had before are passed
+        over; of those from an earlier edition of it, address, label and meta are taken anew.
         """
         rows = [
             (i.key, i.uri, i.label, redacted(json.dumps(dict(i.meta), sort_keys=True)))
             for i in items
         ]
         with self._transaction():
-            before = self._last_number()
             self._db.executemany(
-                "INSERT INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET uri = excluded.uri, label = excluded.label, "
-                "meta = excluded.meta, listed = 1 WHERE listed = 0",
+                "UPDATE items SET uri = ?2, label = ?3, meta = ?4, listed = 1 "
+                "WHERE key = ?1 AND listed = 0",
                 rows,
+            )
+            fresh = 0
+            for row in rows:
+                if room is not None and fresh >= room:
+                    break
+                fresh += self._db.execute(
+                    "INSERT OR IGNORE INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?)", row
+                ).rowcount
+            self._db.executemany(
+                "INSERT OR IGNORE INTO notes (text) VALUES (?)", [(redacted(n),) for n in notes]
             )
             if cursor is not None:
                 self._put("cursor", cursor)
-            return self._last_number() - before
+        return fresh
 
     def end_listing(self) -> None:
         """Remember that nothing is left to be listed; what only an earlier edition had goes."""
         with self._transaction():
             self._db.execute("DELETE FROM items WHERE listed = 0")
             self._put("listed", "yes")
+
+    def forget_listing(self) -> None:
+        """Another run lists from the beginning."""
+        with self._transaction():
+            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed')")
+            self._db.execute("DELETE FROM notes")
+
+    def notes(self) -> tuple[str, ...]:
+        """What the listing has to say, in its order."""
+        return tuple(text for (text,) in self._run("SELECT text FROM notes ORDER BY number"))
 
     def pending(self, after: int, limit: int) -> list[tuple[int, Item]]:
         """Items that are due, with their numbers, in the listing's order."""
@@ -233,9 +259,6 @@ class Manifest:
             "SELECT state, key, COALESCE(error, '') FROM items "
             "WHERE state NOT IN ('stored', 'pending') ORDER BY number"
         )
-
-    def _last_number(self) -> int:
-        return int(self._db.execute("SELECT COALESCE(MAX(number), 0) FROM items").fetchone()[0])
 
     def _fact(self, name: str) -> str | None:
         rows = self._run("SELECT value FROM facts WHERE name = ?", (name,))

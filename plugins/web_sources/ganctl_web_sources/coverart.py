@@ -137,8 +137,9 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
         while listing.parts:
             tag = listing.tag
             found = _page(options, web, listing)
-            groups = listing.take(found)
-            yield Page(tuple(_item(options, group, tag) for group in groups), listing.cursor)
+            groups, missing = listing.take(found)
+            items = tuple(_item(options, group, tag) for group in groups)
+            yield Page(items, listing.cursor, (missing,) if missing else ())
 
     def request(self, options: CoverArtOptions, item: Item) -> Request:
         return Request(item.uri, headers=_agent(options), base=options.coverart_url)

@@ -87,11 +87,10 @@ class Listing:
         tag = self.tag and f"tag:{_phrase(self.tag)}"
         return " AND ".join(filter(None, [f"({self.query})", tag, dates]))
 
-    def take(self, answer: Answer | None) -> tuple[Group, ...]:
-        """What of the answer is listed; the listing stands behind it then.
+    def take(self, answer: Answer | None) -> tuple[tuple[Group, ...], str | None]:
+        """What of the answer is listed, and what is missing; the listing stands behind it then.
 
-        None: the server does not give pages that lie so deep. Raises `GanctlError` when a
-        search ends early and has no smaller parts.
+        None: the server does not give pages that lie so deep.
         """
         number, span = self.parts[0]
         left = None if self.limit is None else self.limit - self.taken
@@ -102,12 +101,11 @@ class Listing:
         if too_large and (smaller := _smaller(span)):
             self.parts[:1] = [(number, part) for part in smaller]
             self.offset = 0
-            return ()
-        if answer is None or (broken_off and ahead >= PAGE):
-            raise GanctlError(
-                f"MusicBrainz gives no more than the first {self.offset:,} results of "
-                f"{self.question!r}: narrow the query, or set a limit"
-            )
+            return (), None
+        note = None
+        if broken_off:
+            note = f"MusicBrainz gives only the first {self.offset:,} results of {self.question}"
+        answer = answer or Answer(0, ())
         groups = answer.groups[:left]
         self.offset += len(answer.groups)
         self.taken += len(groups)
@@ -116,11 +114,11 @@ class Listing:
         elif self.offset >= answer.count or not answer.groups:
             del self.parts[0]
         else:
-            return groups
+            return groups, note
         self.offset = 0
         if not self.parts or self.parts[0][0] != number:
             self.taken = 0
-        return groups
+        return groups, note
 
 
 def read_answer(document: Any) -> Answer:

@@ -79,10 +79,16 @@ def test_pages_that_end_early_are_searched_in_parts(refuses: bool) -> None:
     assert {index.dates[int(key)][:4] for key in found} == set(map(str, range(1950, 1976)))
 
 
-def test_a_month_that_ends_early_is_an_error() -> None:
-    index = Index(["1999-05"] * 500, reach=300)
-    with pytest.raises(GanctlError, match=r"no more than the first 300 results of '.*1999-05-31"):
-        keys(listed(index, CoverArtOptions(years="1990-1999")))
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_month_that_ends_early_is_told(refuses: bool) -> None:
+    index = Index(["1999-05"] * 350 + ["2001"], reach=300, refuses=refuses)
+    pages = list(listed(index, CoverArtOptions(years="1990-2001")))
+    assert set(keys(iter(pages))) == {str(n) for n in (*range(300), 350)}
+    (note,) = [note for page in pages for note in page.notes]
+    assert note == (
+        "MusicBrainz gives only the first 300 results of "
+        "(primarytype:album) AND firstreleasedate:[1999-05 TO 1999-05-31]"
+    )
 
 
 def test_every_cursor_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +113,6 @@ def test_an_index_that_shrinks_while_it_is_paged() -> None:
     found = [next(pages)]
     del index.dates[150:]
     assert len(keys(iter([*found, *pages]))) == 150
-
-
-def test_a_few_that_are_counted_and_not_given_are_let_go() -> None:
-    index = Index(["1999-05"] * 350, reach=300)
-    assert len(set(keys(listed(index, CoverArtOptions(years="1999"))))) == 300
 
 
 def test_a_limit_is_for_each_tag() -> None:
