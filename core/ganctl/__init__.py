@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .fetch.source import Request as Request
     from .fetch.source import Terms as Terms
     from .fetch.source import WebSource as WebSource
+    from .fetch.source import Withheld as Withheld
     from .hooks import hookimpl as hookimpl
     from .interfaces import Augmenter as Augmenter
     from .interfaces import Batch as Batch
@@ -69,7 +70,7 @@ _HOME = {
     "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
     "fetch.client": ["Refused", "Response", "Web"],
     "fetch.secret": ["Secret"],
-    "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource"],
+    "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource", "Withheld"],
     "hooks": ["hookimpl"],
     "interfaces": [
         *("Augmenter", "Batch", "Discriminator", "Generator"),

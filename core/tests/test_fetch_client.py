@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -18,7 +18,7 @@ import pytest
 import trustme
 from web_server import Answer, Asked, Server, serving
 
-from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web
+from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web, Withheld
 from ganctl.fetch.client import Later, Patience
 from ganctl.fetch.digests import Crc32c
 from ganctl.fetch.pacing import Stopped, retry_after
@@ -300,6 +300,36 @@ def test_the_pace_is_kept_across_threads(server: Server, web: Web) -> None:
         thread.join()
     times = sorted(asked.time for asked in server.asked)
     assert min(b - a for a, b in pairwise(times)) > 0.17
+
+
+def test_a_strict_pace_counts_from_the_answer(server: Server, web: Web) -> None:
+    late = Answer(b"1", hang=0.2)  # the next would be there first, were it sent after 0.1 s
+    url = server.on("/a", late, Answer(status=503, hang=0.2), late, Answer(b"1"))
+    for _ in range(3):
+        web.send(Request(url, every=0.1, strict=True))
+    gaps = [b.time - a.time for a, b in pairwise(server.asked)]
+    assert len(gaps) == 3
+    assert min(gaps) > 0.3
+
+
+def test_headers_may_be_refused_before_the_body_comes(server: Server, web: Web) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def admit(headers: Sequence[tuple[str, str]]) -> None:
+        seen.extend(pair for pair in headers if pair[0] == "x-one")
+        if ("x-one", "no") in headers:
+            raise Withheld("it says no")
+
+    endless = Answer(DATA, headers={"X-One": "no"}, drip=0.05)
+    there = server.on("/no", endless)
+    away = server.on("/away", Answer(status=302, headers={"Location": "/yes", "X-One": "no"}))
+    fine = server.on("/yes", Answer(status=500, headers={"X-One": "no"}), Answer(b"1"))
+    for url in (there, away):
+        with pytest.raises(Withheld, match="it says no"):
+            web.send(Request(url, admit=admit))
+    assert server.paths() == ["/no", "/away"]
+    assert web.send(Request(fine, admit=admit)).body == b"1"
+    assert seen == [("x-one", "no")] * 2
 
 
 def test_a_stop_ends_every_wait(server: Server, web: Web) -> None:

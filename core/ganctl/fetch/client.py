@@ -27,7 +27,7 @@ from .addresses import Addresses, host_of, origin, shown
 from .digests import Digests, announced, fault_of
 from .pacing import Pacer, Stopped, jitter, retry_after
 from .secret import Secret, redacted, revealed
-from .source import Request
+from .source import Request, Withheld
 
 if TYPE_CHECKING:
     import httpx2
@@ -204,7 +204,11 @@ class Web:
                 raise Unreachable(f"{shown(request.url)}: {reason}")
             self._pacer.wait(host, request.every)
             try:
-                result = attempt()
+                try:
+                    result = attempt()
+                finally:
+                    if request.strict:
+                        self._pacer.hold(host, request.every)
             except _Transient as fault:
                 left = self.patience.attempts if fault.gained >= PROGRESS else left - 1
                 if left <= 0:
@@ -283,6 +287,12 @@ class Web:
             with _transport(self, url):
                 asked = self._client.build_request(method, url, headers=headers, **content)
                 response = self._client.send(asked, stream=True, follow_redirects=False)
+            if request.admit is not None and response.status_code < 400:
+                try:
+                    request.admit(response.headers.multi_items())
+                except Withheld:
+                    response.close()
+                    raise
             if response.status_code not in REDIRECTS or "location" not in response.headers:
                 return url, response
             response.close()

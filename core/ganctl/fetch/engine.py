@@ -27,11 +27,11 @@ from ..plugin import Item
 from ..web import Unreachable
 from .client import Patience, Refused, Web
 from .fetched import write_labels
-from .folder import PICTURES, claimed, reconcile, settle
+from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
 from .pacing import Stopped
 from .pictures import examined, stem_of, store
-from .source import Page, WebSource
+from .source import Page, WebSource, Withheld
 
 NEAR = 6
 """Bits of 64 by which perceptual hashes of near duplicates may differ."""
@@ -95,7 +95,7 @@ def fetch(
     with claimed(folder):
         manifest = Manifest(folder)
         try:
-            manifest.begin(identity)
+            manifest.begin(identity, source.edition(options))
             found = reconcile(manifest, folder)
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
@@ -103,7 +103,7 @@ def fetch(
                 run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
                 run.work(advance)
             settle(manifest, near)
-            reconcile(manifest, folder)
+            set_aside(reconcile(manifest, folder).values(), folder)
             write_labels(folder, manifest)
             return _report(manifest, folder)
         finally:
@@ -313,6 +313,8 @@ class _Run:
             data = self.source.fetch(self.options, item, self.web)
         except Unreadable as error:
             return Outcome(item.key, "skipped", error=f"unreadable: {error}")
+        except Withheld as error:
+            return Outcome(item.key, "skipped", error=f"withheld: {error}")
         except Refused as error:
             state = "skipped" if error.status in GONE else "failed"
             return Outcome(item.key, state, error=f"refused ({error.status}): {error}")
