@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
-from .client import Patience, Refused, Web
+from .client import FILES, Patience, Refused, Web
 from .fetched import write_labels
 from .folder import PICTURES, claimed, reconcile, settle
 from .manifest import Manifest, Outcome
@@ -69,6 +70,8 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, str]] = field(default_factory=dict)
     """For each reason the first item and what exactly was said of it."""
+    notes: list[str] = field(default_factory=list)
+    """What the source says of the fetch."""
 
 
 def fetch(
@@ -95,20 +98,25 @@ def fetch(
         try:
             manifest.begin(identity)
             found = reconcile(manifest, folder)
+            notes: list[str] = []
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
+                notes = web.notes
                 hashed = near is not None
                 run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
                 run.work(advance)
             settle(manifest, near)
             reconcile(manifest, folder)
             write_labels(folder, manifest)
-            return _report(manifest, folder)
+            report = _report(manifest, folder, notes)
+            if not report.failed:  # pictures that are lost later bring it here again
+                shutil.rmtree(folder / FILES, ignore_errors=True)
+            return report
         finally:
             manifest.close()
 
 
-def _report(manifest: Manifest, folder: Path) -> Report:
+def _report(manifest: Manifest, folder: Path, notes: list[str]) -> Report:
     counts = manifest.counts()
     stored = counts.get("stored", 0)
     report = Report(
@@ -118,6 +126,7 @@ def _report(manifest: Manifest, folder: Path) -> Report:
         duplicates=counts.get("duplicate", 0),
         skipped=counts.get("skipped", 0),
         failed=counts.get("failed", 0),
+        notes=notes,
     )
     for _, key, why in manifest.reasons():
         reason = why.partition(":")[0]
