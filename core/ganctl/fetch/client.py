@@ -126,8 +126,6 @@ class Web:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.patience = patience or Patience()
         self.stop = threading.Event()
-        self.notes: list[str] = []
-        """What the user should read when the fetch is over."""
         self._folder = folder
         self._pacer = Pacer(self.stop)
         self._addresses = Addresses()
@@ -155,11 +153,9 @@ class Web:
         """Close every connection, those in use as well."""
         self._client.close()
 
-    def note(self, text: str) -> None:
-        """Tell the user this at the end, once however often it is said."""
-        text = redacted(text)
-        if text not in self.notes:
-            self.notes.append(text)
+    def rest(self, seconds: float) -> None:
+        """Wait so long. Raises `Stopped` when the fetch ends meanwhile."""
+        self._pacer.rest(seconds)
 
     def send(self, request: Request) -> Response:
         """The answer, whole and in memory, with its checksums checked."""
@@ -193,10 +189,9 @@ class Web:
     def file(self, request: Request, name: str) -> Path:
         """The answer as a file of that name in the fetch's folder, downloaded once.
 
-        It is there until all that was listed is fetched. An answer in HTML is not taken for it.
-
-        What was cut off is continued, if the server still has the same. `limit` and `digests`
-        are the request's. Raises `UserError` for a name that is none.
+        What was cut off is continued, if the server still has the same. A page in HTML is not
+        taken for it. `limit` and `digests` are the request's. The file goes when all pictures are
+        fetched. Raises `UserError` for a name that is none.
         """
         if self._folder is None or not NAME.fullmatch(name):
             raise UserError(f"not a name for a downloaded file: {name!r}")

@@ -67,11 +67,11 @@ class Report:
     duplicates: int
     skipped: int
     failed: int
+    notes: tuple[str, ...] = ()
+    """What the listing had to say, in this run and earlier ones."""
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, str]] = field(default_factory=dict)
     """For each reason the first item and what exactly was said of it."""
-    notes: list[str] = field(default_factory=list)
-    """What the source says of the fetch."""
 
 
 def fetch(
@@ -98,17 +98,15 @@ def fetch(
         try:
             manifest.begin(identity)
             found = reconcile(manifest, folder)
-            notes: list[str] = []
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
-                notes = web.notes
                 hashed = near is not None
                 run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
                 run.work(advance)
             settle(manifest, near)
             reconcile(manifest, folder)
             write_labels(folder, manifest)
-            report = _report(manifest, folder, notes)
+            report = _report(manifest, folder)
             if not report.failed:  # pictures that are lost later bring it here again
                 shutil.rmtree(folder / FILES, ignore_errors=True)
             return report
@@ -116,7 +114,7 @@ def fetch(
             manifest.close()
 
 
-def _report(manifest: Manifest, folder: Path, notes: list[str]) -> Report:
+def _report(manifest: Manifest, folder: Path) -> Report:
     counts = manifest.counts()
     stored = counts.get("stored", 0)
     report = Report(
@@ -126,14 +124,16 @@ def _report(manifest: Manifest, folder: Path, notes: list[str]) -> Report:
         duplicates=counts.get("duplicate", 0),
         skipped=counts.get("skipped", 0),
         failed=counts.get("failed", 0),
-        notes=notes,
+        notes=manifest.notes(),
     )
     for _, key, why in manifest.reasons():
         reason = why.partition(":")[0]
         report.reasons[reason] += 1
         report.first.setdefault(reason, (key, why))
     if not report.listed:
-        raise GanctlError(f"{folder}: the source lists no picture")
+        manifest.forget_listing()  # what was refused may be allowed by then
+        notes = "".join(f"\n{note}" for note in report.notes)
+        raise GanctlError(f"{folder}: the source lists no picture{notes}")
     if not stored:
         example = next((f": {key}: {why}" for key, why in report.first.values()), "")
         raise GanctlError(f"{folder}: no picture among the {report.listed:,} listed{example}")
@@ -163,6 +163,7 @@ class _Run:
         self.room = threading.Event()
         """Set when the listing may go on after a page."""
         self.listing = not manifest.listed
+        self.limit = source.limit(options)
         self.last = 0
         """Number of the last item that was handed out."""
         self.open = 0
@@ -241,7 +242,8 @@ class _Run:
     def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
         """One message of a thread; the first error in one ends the fetch."""
         if isinstance(news, Page):
-            fresh = self.manifest.add(news.items, news.cursor)
+            room = None if self.limit is None else self.limit - self.progress.listed
+            fresh = self.manifest.add(news.items, news.cursor, news.notes, room)
             self.due += fresh
             self.progress.listed += fresh
         elif isinstance(news, Outcome):
@@ -282,6 +284,9 @@ class _Run:
                 self.news.put(page)
                 self.room.wait()
                 if self.web.stop.is_set():
+                    break
+                if self.limit is not None and self.progress.listed >= self.limit:
+                    whole = True
                     break
             else:
                 whole = True

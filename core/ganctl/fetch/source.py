@@ -31,7 +31,7 @@ class Terms:
     """A date, mostly: what the user accepts is `NAME@VERSION`."""
     training: Literal["yes", "no", "unclear"]
     clauses: tuple[tuple[str, str], ...] = ()
-    """What they say of it, each as its text and where it stands."""
+    """What they say of it, each as its text, in quotation marks if it is one, and its address."""
     instead: str = ""
     """What may be taken instead, for the message of a refusal."""
 
@@ -48,10 +48,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Page:
-    """Some items, and the cursor that continues after them; None after the last."""
+    """Some items, and the cursor that continues after them; None after the last.
+
+    `notes` are told to the user when the fetch ends, such as what was left out and why; they are
+    kept with the folder, a line each.
+    """
 
     items: tuple[Item, ...]
     cursor: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,10 @@ class WebSource(Source[O]):
         What the service lists may lie on this machine only if this does.
         """
         return ""
+
+    def limit(self, options: O) -> int | None:
+        """How many items are listed at the most; the listing ends there. None: all."""
+        return None
 
     def plan(self, options: O, web: Web) -> Plan:
         """What a fetch comes to, from a request or two. Raises as `pages` does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -109,7 +110,9 @@ class Kaggle(WebSource[KaggleOptions], api=1):
     def check(self, options: KaggleOptions) -> None:
         _named(options)
         _check_api(options.api_url)
-        credentials()
+        found = credentials()
+        if found is not None and found.readable_by_others:
+            print(f"ganctl: others can read {found.place}: chmod 600 it", file=sys.stderr)
 
     def identity(self, options: KaggleOptions) -> Mapping[str, Any]:
         identity = dict(super().identity(options))
@@ -131,15 +134,16 @@ class Kaggle(WebSource[KaggleOptions], api=1):
         dataset, facts = _named(options), _facts(options, web)
         if cursor is None:
             version, listed = _version(dataset, facts), 0
-            yield Page((), _cursor(version, listed))  # from now on the folder is of that version
         else:
             version, listed = json.loads(cursor)
-            if dataset.version is None and facts.newest > version:
-                web.note(
-                    f"{dataset}: version {facts.newest} is there by now; this folder stays with "
-                    f"version {version}: for the newest name another one"
-                )
-        web.note(_licence_note(dataset, version, facts.licence))
+        notes = [_licence_note(dataset, version, facts.licence)]
+        if dataset.version is None and facts.newest > version:
+            notes.append(
+                f"{dataset}: version {facts.newest} is there by now; this folder stays with "
+                f"version {version}: for the newest name another one"
+            )
+        # Before the download: from now on the folder is of that version.
+        yield Page((), _cursor(version, listed), tuple(notes))
         members = _chosen(self._opened(options, version, web), options)
         meta = {"version": version, "licence": facts.licence}
         for begin in range(listed, len(members), PAGE):
@@ -189,8 +193,6 @@ def _download(options: KaggleOptions, version: int, web: Web) -> Path:
 
 def _facts(options: KaggleOptions, web: Web) -> Facts:
     found = credentials()
-    if found is not None and found.readable_by_others:
-        web.note(f"{found.place} can be read by other users of this machine: chmod 600 it")
     try:
         answer = web.json(_request(options, "GetDataset", found))
     except Refused as error:
