@@ -19,7 +19,7 @@ import trustme
 from web_server import Answer, Asked, Server, serving
 
 from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web, Withheld
-from ganctl.fetch.client import Later, Patience
+from ganctl.fetch.client import Later, Patience, TooLarge
 from ganctl.fetch.digests import Crc32c
 from ganctl.fetch.pacing import Stopped, retry_after
 from ganctl.fetch.secret import redacted
@@ -418,6 +418,23 @@ def test_a_file_that_cannot_be_continued_begins_anew(
     assert web.file(Request(url), "set.zip").read_bytes() == DATA[::-1]
 
 
+def test_a_web_page_in_between_does_not_end_what_was_begun(server: Server, web: Web) -> None:
+    cut = Answer(DATA, headers=MARK, ranges=True, cut=500_000)
+    page = Answer(b"<html>Please sign in", headers={"Content-Type": "text/html; charset=utf-8"})
+    url = server.on("/a", cut, page, Answer(DATA, headers=MARK, ranges=True))
+    assert web.file(Request(url), "set.zip").read_bytes() == DATA
+    assert server.asked[-1].headers["range"] == "bytes=500000-"
+    with pytest.raises(Unreachable, match=r"a web page \(4 attempts\)"):
+        web.file(Request(server.on("/b", page)), "other.zip")
+
+
+def test_what_comes_again_and_again_is_no_progress(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(DATA, headers=MARK, cut=1_200_000))  # it ignores Range
+    with pytest.raises(Unreachable, match=r"\(4 attempts\)"):
+        web.file(Request(url), "set.zip")
+    assert len(server.asked) == 5  # the first attempt brought something
+
+
 def test_a_part_of_something_else_is_thrown_away(server: Server, web: Web) -> None:
     def another(asked: Asked) -> Answer:
         headers = {"Content-Range": "bytes 0-9/10", "ETag": '"one"'}
@@ -448,7 +465,7 @@ def test_a_file_with_another_checksum_is_not_kept(server: Server, web: Web, tmp_
 @pytest.mark.parametrize("length", [None, -1])
 def test_a_file_is_limited(server: Server, web: Web, length: int | None) -> None:
     url = server.on("/a", Answer(DATA, length=length))
-    with pytest.raises(Unreachable, match="more than the 1,000"):
+    with pytest.raises(TooLarge, match="more than the 1,000"):
         web.file(Request(url, limit=1000), "set.zip")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
-from .client import Patience, Refused, Web
+from .client import FILES, Patience, Refused, Web
 from .fetched import write_labels
 from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
@@ -105,7 +106,10 @@ def fetch(
             settle(manifest, near)
             set_aside(reconcile(manifest, folder).values(), folder)
             write_labels(folder, manifest)
-            return _report(manifest, folder)
+            report = _report(manifest, folder)
+            if not report.failed:  # pictures that are lost later bring it here again
+                shutil.rmtree(folder / FILES, ignore_errors=True)
+            return report
         finally:
             manifest.close()
 
