@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -328,6 +328,32 @@ def test_two_at_once(server: Server, tmp_path: Path) -> None:
         run(options, tmp_path)
     thread.join()
     assert list(kept(tmp_path)) == ["a"]
+
+
+def test_what_the_listing_says_is_kept(server: Server, tmp_path: Path) -> None:
+    class Talking(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            for number, page in enumerate(super().pages(options, web, cursor)):
+                yield replace(page, notes=("left out: x",) if number < 2 else ("left out: y",))
+
+    options = offer(server, {f"p{n}": picture(n) for n in range(30)})
+    for _ in range(2):
+        report = fetch(Talking(), options, tmp_path, name="talking", patience=QUICK)
+        assert report.notes == ("left out: x", "left out: y")
+
+
+def test_an_empty_listing_is_listed_again(server: Server, tmp_path: Path) -> None:
+    class Refused(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            assert cursor is None
+            yield Page((), "1", ("the list: refused",))
+
+    options = offer(server, {"a": picture(0)})
+    for _ in range(2):
+        with pytest.raises(GanctlError, match="no picture\nthe list: refused"):
+            fetch(Refused(), options, tmp_path, name="listing", patience=QUICK)
+    report = run(options, tmp_path)
+    assert (report.stored, report.notes) == (1, ())
 
 
 def test_terms_come_first() -> None:

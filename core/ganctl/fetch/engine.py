@@ -66,6 +66,8 @@ class Report:
     duplicates: int
     skipped: int
     failed: int
+    notes: tuple[str, ...] = ()
+    """What the listing had to say, in this run and earlier ones."""
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, str]] = field(default_factory=dict)
     """For each reason the first item and what exactly was said of it."""
@@ -118,13 +120,16 @@ def _report(manifest: Manifest, folder: Path) -> Report:
         duplicates=counts.get("duplicate", 0),
         skipped=counts.get("skipped", 0),
         failed=counts.get("failed", 0),
+        notes=manifest.notes(),
     )
     for _, key, why in manifest.reasons():
         reason = why.partition(":")[0]
         report.reasons[reason] += 1
         report.first.setdefault(reason, (key, why))
     if not report.listed:
-        raise GanctlError(f"{folder}: the source lists no picture")
+        manifest.forget_listing()  # what was refused may be allowed by then
+        notes = "".join(f"\n{note}" for note in report.notes)
+        raise GanctlError(f"{folder}: the source lists no picture{notes}")
     if not stored:
         example = next((f": {key}: {why}" for key, why in report.first.values()), "")
         raise GanctlError(f"{folder}: no picture among the {report.listed:,} listed{example}")
@@ -232,7 +237,7 @@ class _Run:
     def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
         """One message of a thread; the first error in one ends the fetch."""
         if isinstance(news, Page):
-            fresh = self.manifest.add(news.items, news.cursor)
+            fresh = self.manifest.add(news.items, news.cursor, news.notes)
             self.due += fresh
             self.progress.listed += fresh
         elif isinstance(news, Outcome):

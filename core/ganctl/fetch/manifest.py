@@ -25,6 +25,7 @@ FILE = "manifest.sqlite"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS notes (number INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
     number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, uri TEXT NOT NULL, label TEXT,
     meta TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending', file TEXT, sha256 TEXT, phash TEXT,
@@ -114,7 +115,7 @@ class Manifest:
         """Whether the listing has come to its end."""
         return self._fact("listed") is not None
 
-    def add(self, items: Iterable[Item], cursor: str | None) -> int:
+    def add(self, items: Iterable[Item], cursor: str | None, notes: Iterable[str] = ()) -> int:
         """Record a page and its cursor together; known keys are passed over. Gives the new ones."""
         rows = [
             (i.key, i.uri, i.label, redacted(json.dumps(dict(i.meta), sort_keys=True)))
@@ -124,6 +125,9 @@ class Manifest:
             done = self._db.executemany(
                 "INSERT OR IGNORE INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?)", rows
             )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO notes (text) VALUES (?)", [(redacted(n),) for n in notes]
+            )
             if cursor is not None:
                 self._put("cursor", cursor)
         return max(0, done.rowcount)
@@ -131,6 +135,16 @@ class Manifest:
     def end_listing(self) -> None:
         """Remember that nothing is left to be listed."""
         self._set_fact("listed", "yes")
+
+    def forget_listing(self) -> None:
+        """Another run lists from the beginning."""
+        with self._transaction():
+            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed')")
+            self._db.execute("DELETE FROM notes")
+
+    def notes(self) -> tuple[str, ...]:
+        """What the listing has to say, in its order."""
+        return tuple(text for (text,) in self._run("SELECT text FROM notes ORDER BY number"))
 
     def pending(self, after: int, limit: int) -> list[tuple[int, Item]]:
         """Items that are due, with their numbers, in the listing's order."""

@@ -48,10 +48,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Page:
-    """Some items, and the cursor that continues after them; None after the last."""
+    """Some items, and the cursor that continues after them; None after the last.
+
+    `notes` are told to the user when the fetch ends, such as what was left out and why; they are
+    kept with the folder, a line each.
+    """
 
     items: tuple[Item, ...]
     cursor: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
