@@ -356,6 +356,21 @@ def test_an_empty_listing_is_listed_again(server: Server, tmp_path: Path) -> Non
     assert (report.stored, report.notes) == (1, ())
 
 
+def test_a_limit_counts_what_is_listed_once(server: Server, tmp_path: Path) -> None:
+    class Limited(Listing, api=1):
+        def limit(self, options: ListOptions) -> int:
+            return 25
+
+    pictures = {f"p{n}": picture(n) for n in range(60)}
+    options = offer(server, pictures)
+    server.on("/list/1", *server.answers("/list/0"))  # ten that are known
+    for _ in range(2):
+        report = fetch(Limited(), options, tmp_path, name="listing", patience=QUICK)
+        assert (report.listed, report.stored) == (25, 25)
+    assert list(kept(tmp_path)) == [f"p{n}" for n in (*range(10), *range(20, 35))]
+    assert len(server.paths()) <= 25 + 5  # it may be a page ahead
+
+
 def test_terms_come_first() -> None:
     terms = Terms(
         "https://example.org/terms",

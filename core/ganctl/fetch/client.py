@@ -147,6 +147,10 @@ class Web:
         """Close every connection, those in use as well."""
         self._client.close()
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long. Raises `Stopped` when the fetch ends meanwhile."""
+        self._pacer.rest(seconds)
+
     def send(self, request: Request) -> Response:
         """The answer, whole and in memory, with its checksums checked."""
 

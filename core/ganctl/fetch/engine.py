@@ -159,6 +159,7 @@ class _Run:
         self.room = threading.Event()
         """Set when the listing may go on after a page."""
         self.listing = not manifest.listed
+        self.limit = source.limit(options)
         self.last = 0
         """Number of the last item that was handed out."""
         self.open = 0
@@ -237,7 +238,8 @@ class _Run:
     def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
         """One message of a thread; the first error in one ends the fetch."""
         if isinstance(news, Page):
-            fresh = self.manifest.add(news.items, news.cursor, news.notes)
+            room = None if self.limit is None else self.limit - self.progress.listed
+            fresh = self.manifest.add(news.items, news.cursor, news.notes, room)
             self.due += fresh
             self.progress.listed += fresh
         elif isinstance(news, Outcome):
@@ -278,6 +280,9 @@ class _Run:
                 self.news.put(page)
                 self.room.wait()
                 if self.web.stop.is_set():
+                    break
+                if self.limit is not None and self.progress.listed >= self.limit:
+                    whole = True
                     break
             else:
                 whole = True

@@ -115,22 +115,35 @@ class Manifest:
         """Whether the listing has come to its end."""
         return self._fact("listed") is not None
 
-    def add(self, items: Iterable[Item], cursor: str | None, notes: Iterable[str] = ()) -> int:
-        """Record a page and its cursor together; known keys are passed over. Gives the new ones."""
+    def add(
+        self,
+        items: Iterable[Item],
+        cursor: str | None,
+        notes: Iterable[str] = (),
+        room: int | None = None,
+    ) -> int:
+        """Record a page and its cursor together; known keys are passed over. Gives the new ones.
+
+        `room`: of these, so many at the most.
+        """
         rows = [
             (i.key, i.uri, i.label, redacted(json.dumps(dict(i.meta), sort_keys=True)))
             for i in items
         ]
         with self._transaction():
-            done = self._db.executemany(
-                "INSERT OR IGNORE INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?)", rows
-            )
+            fresh = 0
+            for row in rows:
+                if room is not None and fresh >= room:
+                    break
+                fresh += self._db.execute(
+                    "INSERT OR IGNORE INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?)", row
+                ).rowcount
             self._db.executemany(
                 "INSERT OR IGNORE INTO notes (text) VALUES (?)", [(redacted(n),) for n in notes]
             )
             if cursor is not None:
                 self._put("cursor", cursor)
-        return max(0, done.rowcount)
+        return fresh
 
     def end_listing(self) -> None:
         """Remember that nothing is left to be listed."""

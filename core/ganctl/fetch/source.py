@@ -100,6 +100,10 @@ class WebSource(Source[O]):
         """
         return ""
 
+    def limit(self, options: O) -> int | None:
+        """How many items are listed at the most; the listing ends there. None: all."""
+        return None
+
     def plan(self, options: O, web: Web) -> Plan:
         """What a fetch comes to, from a request or two. Raises as `pages` does."""
         return Plan()
