@@ -31,7 +31,7 @@ class Terms:
     """A date, mostly: what the user accepts is `NAME@VERSION`."""
     training: Literal["yes", "no", "unclear"]
     clauses: tuple[tuple[str, str], ...] = ()
-    """What they say of it, each as its text and where it stands."""
+    """What they say of it, each as its text, in quotation marks if it is one, and its address."""
     instead: str = ""
     """What may be taken instead, for the message of a refusal."""
 

@@ -17,7 +17,7 @@ def agreed(name: str, terms: Terms | None, accepted: str = "", permission: str =
     if accepted and accepted != version:
         raise UserError(f"--accept-terms {accepted}: the terms at hand are {version}: {terms.url}")
     if terms.training == "no" and not (accepted and permission.strip()):
-        clauses = "".join(f"\n  “{text}” ({url})" for text, url in terms.clauses)
+        clauses = "".join(f"\n  {text} ({url})" for text, url in terms.clauses)
         instead = f"\n{terms.instead}" if terms.instead else ""
         raise UserError(
             f"the terms of {name} ({terms.url}, {terms.version}) do not allow training a model:"
