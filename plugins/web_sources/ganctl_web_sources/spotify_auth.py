@@ -125,7 +125,7 @@ class Tokens:
 
     def _of_user(self) -> Secret:
         if kept := self._sign_in.read():
-            form = {
+            form: dict[str, str | Secret] = {
                 "grant_type": "refresh_token",
                 "refresh_token": kept,
                 "client_id": self._app.client_id,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ganctl import Item, Refused, Request, Unreachable, UserError
 
@@ -72,7 +72,8 @@ class Api:
         return answer
 
 
-class Listed(NamedTuple):
+@dataclass(frozen=True)
+class Listed:
     """A part of an answer that is a page of something."""
 
     items: list[dict[str, Any]]
@@ -91,7 +92,8 @@ def listed(answer: Any, path: str) -> Listed:
     raise Unreachable(f"{path}: not an answer of the Web API")
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A page of albums; `position` continues after it, None at the end."""
 
     albums: list[dict[str, Any]]
@@ -122,9 +124,10 @@ class Search:
     ) -> Listed:
         """Ten at most. Raises `UserError` for a search that is refused."""
         kind = "track" if OF_TRACKS.search(self.query) else "album"
-        query = {"q": text or self.text, "type": kind, "limit": SEARCH_LIMIT, "offset": offset}
+        what = {"q": text or self.text, "type": kind, **market}
         try:
-            answer = api.get("search", {**query, **market}, user=user)
+            window = {"limit": SEARCH_LIMIT, "offset": offset}
+            answer = api.get("search", {**what, **window}, user=user)
         except Refused as refused:
             if refused.status == 400:
                 hint = "look at --source.query and --source.market"
@@ -138,7 +141,7 @@ class Search:
             raise UserError(f"the search {self.text!r}: {refused}: {hint}") from None
         found = listed(answer.get(f"{kind}s"), "search")
         albums = _identified(found.items) if kind == "album" else _albums(found.items)
-        return found._replace(items=albums)
+        return replace(found, items=albums)
 
     def pages(
         self, api: Api, position: list[int], market: Mapping[str, str], *, user: bool
@@ -203,7 +206,8 @@ class Playlist:
         self, api: Api, offset: int, market: Mapping[str, str], mode: str, *, user: bool
     ) -> Listed:
         """The entries from `offset` on."""
-        query = {"offset": offset, "additional_types": "track,episode", **market}
+        query: dict[str, str | int] = {"additional_types": "track,episode", **market}
+        query["offset"] = offset
         if mode != "legacy-dev":
             path = f"playlists/{self.id}/items"
             try:
