@@ -12,6 +12,7 @@ from ..registry import Entry, entries, find, is_hidden
 
 COMMANDS = {
     "train": "Train a model; with no option, the MLP GAN on the embedded digits.",
+    "fetch": "Bring pictures from the web into a folder, where a stopped fetch goes on.",
     "prepare": "Make a set of equal images from a folder, zip or list of any pictures.",
     "inspect": "Say what is in a prepared set, and draw a sheet of it.",
     "resume": "Continue a run from its newest checkpoint.",

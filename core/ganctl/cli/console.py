@@ -44,10 +44,11 @@ def progress(
 ) -> Iterator[Callable[..., None]]:
     """A bar with rate and time left; quiet when standard error is not a terminal.
 
-    Yields `update(done, note="")`. `done` is where it starts: a resumed run is not at zero.
+    Yields `update(done, note=None, total=None)`; a total may become known meanwhile. `done` is
+    where it starts: a resumed run is not at zero.
     """
     if not sys.stderr.isatty():
-        yield lambda done, note="": None
+        yield lambda done, note=None, total=None: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -77,8 +78,8 @@ def progress(
     with bar:
         task = bar.add_task(description, total=total, completed=done, note="")
 
-        def update(done: int, note: str | None = None) -> None:
-            bar.update(task, completed=done)
+        def update(done: int, note: str | None = None, total: int | None = None) -> None:
+            bar.update(task, completed=done, total=total)
             if note is not None:
                 bar.update(task, note=note)
 

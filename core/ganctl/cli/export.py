@@ -36,7 +36,7 @@ def export(
     from ..files import write_atomically
     from ..model import load
     from ..onnx_export import convert, find_onnx, graphs_of
-    from ..training.evaluate import which_file
+    from ..training.best import which_file
 
     find_onnx()
     there = next(folder for folder in file.absolute().parents if folder.exists())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-    from ..training.evaluate import Best
+    from ..training.best import Best
 
 PANELS = {
     "loss": "loss",
@@ -70,7 +70,7 @@ def read_figures(run: Path) -> Figures:
 
 def best_of(run: Path) -> Best | None:
     """What the run's best.json says; a damaged one is told of and does without."""
-    from ..training.evaluate import read_best
+    from ..training.best import read_best
 
     try:
         return read_best(run)

@@ -77,8 +77,8 @@ def generate(
     psis = parse_truncations(truncation)
     from ..images import save_png
     from ..model import load
+    from ..training.best import which_file
     from ..training.device import pick_device
-    from ..training.evaluate import which_file
 
     loaded = load(which_file(Path(model), which), pick_device(device))
     classes = [None] if label is None else parse_classes(label, loaded.spec)

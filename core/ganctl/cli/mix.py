@@ -60,8 +60,8 @@ def mix(
     left, top = parse_seeds(rows, "rows"), parse_seeds(cols, "cols")
     from ..images import Images, enlarged, labelled, save_png, to_pil
     from ..model import load
+    from ..training.best import which_file
     from ..training.device import pick_device
-    from ..training.evaluate import which_file
 
     loaded = load(which_file(Path(model), which), pick_device(device))
     chosen = parse_styles(styles, loaded.style_generator("mix").num_ws)

@@ -13,7 +13,7 @@ from .figures import PANELS, Figures, best_of, panels, read_figures, to_png
 from .parse import existing, run_command
 
 if TYPE_CHECKING:
-    from ..training.evaluate import Best
+    from ..training.best import Best
 
 ACROSS = 3
 """Panels in a row."""

@@ -13,6 +13,7 @@ from ..data.preparation import Preparation
 from ..data.prepare import Report, refuse_existing, shown
 from ..data.prepare import prepare as prepare_set
 from ..errors import Interrupted, UserError
+from ..fetch.source import WebSource
 from ..options import load
 from ..registry import Entry, PluginError, entries
 from ..spec import ImageSpec, parse_resolution
@@ -59,6 +60,11 @@ def run(argv: list[str]) -> int:
         elif source is None:
             raise UserError("prepare: say where the pictures are: ganctl prepare SRC")
         choice = Choice.make("source", {"name": source, **options})
+        if isinstance(choice.plugin, WebSource):
+            raise UserError(
+                f"prepare: pictures from the web are fetched first: ganctl fetch --source {source} "
+                "--out DIR; then ganctl prepare DIR"
+            )
         how = load(Preparation, given[""], "")
         with choice.entry.guard():
             choice.plugin.check(choice.options)

@@ -17,7 +17,7 @@ from ..data.picture_set import PictureSet
 from ..errors import UserError
 from ..evaluation import Generated, default_samples
 from ..model import Model, load
-from ..training.evaluate import which_file
+from ..training.best import which_file
 
 if TYPE_CHECKING:
     from ..evaluator import Evaluator, ImageBatch

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,11 +23,15 @@ from ..training.plan import (
     Choice,
     Plan,
     by_table,
+    fetch_folder,
+    local,
     override,
     resolve,
+    to_fetch,
 )
 from ..training.settings import Settings
 from .console import progress, say
+from .fetch import AcceptTerms, Permission, bring, plan_of, tell_plan, terms_of
 from .parse import Group, escape, first_pass, run_command, with_options
 from .prepare import run_preparation, tell
 
@@ -66,6 +71,8 @@ def run(argv: list[str]) -> int:
             str | None,
             typer.Option(help="Take options from a TOML file, such as a run's config.toml."),
         ] = None,
+        accept_terms: AcceptTerms = "",
+        permission: Permission = "",
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Show what would be done; train nothing.")
         ] = False,
@@ -80,7 +87,9 @@ def run(argv: list[str]) -> int:
         if given.get("source") or given.get("prepare"):
             core.pop("data", None)  # a set from the file was made of other pictures
         values, known = _started_from(override(core, given[""]), tables)
-        return show(resolve(values, known), as_json) if dry_run else start(values, known, as_json)
+        if dry_run:
+            return show(resolve(values, known), as_json, accept_terms, permission)
+        return start(values, known, as_json, accept_terms, permission)
 
     return run_command(with_options(train, _groups(argv, tables)), "train", argv)
 
@@ -151,13 +160,37 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return by_table(read_toml(file), str(file))
 
 
-def start(core: Mapping[str, Any], tables: Mapping[str, Any], as_json: bool) -> int:
-    """Prepare the set if need be, create the run, train."""
+def fetch_first(
+    core: Mapping[str, Any], tables: Mapping[str, Any], accepted: str, permission: str
+) -> None:
+    """Fetch what comes from the web and is not here yet, once all the rest is found right."""
+    settings = load(Settings, core)
+    if settings.data is not None and ("source" not in tables or Path(settings.data).exists()):
+        return
+    source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
+    if not to_fetch(source):
+        return
+    terms = terms_of(source, accepted, permission)
+    plan = resolve({**core, "cond": False}, tables)  # labels are known when pictures are here
+    check_model(plan)
+    check_networks(plan)
+    bring(source, fetch_folder(source), terms)
+
+
+def start(
+    core: Mapping[str, Any],
+    tables: Mapping[str, Any],
+    as_json: bool,
+    accepted: str,
+    permission: str,
+) -> int:
+    """Fetch and prepare the pictures if need be, create the run, train."""
     from ..training.run import Run, refuse_existing
 
     settings = load(Settings, core)  # looked at before the work of preparing a set
     if settings.run is not None:
         refuse_existing(Path(settings.run))
+    fetch_first(core, tables, accepted, permission)
     if settings.init_from is not None:
         check_model(resolve(core, tables))
     plan, dataset = plan_and_set(core, tables)
@@ -249,20 +282,30 @@ def make_set(plan: Plan) -> None:
     """Prepare the plan's set from its source."""
     if plan.source is None:
         raise UserError(f"{plan.data}: no such file or folder")
-    say(f"preparing {plan.source.entry.name} as {plan.data}")
-    report = run_preparation(plan.source, plan.spec, plan.data, plan.preparation)
+    name = plan.source.entry.name
+    if to_fetch(plan.source):
+        raise UserError(f"the pictures of {name} are not all here: ganctl fetch --source {name}")
+    say(f"preparing {name} as {plan.data}")
+    report = run_preparation(local(plan.source), plan.spec, plan.data, plan.preparation)
     if report.left_out:
         tell(report, plan.spec)
 
 
-def show(plan: Plan, as_json: bool) -> int:
-    """`--dry-run`: the resolved run, the layer tables, an estimate of the memory."""
+def show(plan: Plan, as_json: bool, accepted: str, permission: str) -> int:
+    """`--dry-run`: the resolved run, the layer tables, an estimate of the memory.
+
+    Of pictures from the web that are not here: what it comes to, if their terms are accepted.
+    """
     import tomli_w
 
     from ..summary import training_bytes
     from ..training.transfer import Origin, compare, freeze
     from .describe import network_tables, print_tables
 
+    to_come = None
+    if plan.source is not None and not plan.prepared and to_fetch(plan.source):
+        terms_of(plan.source, accepted, permission)
+        to_come = plan_of(plan.source)
     choice = plan.architecture
     tables, networks = network_tables(choice.entry, choice.plugin, choice.options, plan.spec)
     freeze(networks["discriminator"], plan.settings.freeze_d)
@@ -283,12 +326,17 @@ def show(plan: Plan, as_json: bool) -> int:
         }
         if report is not None:
             document["init_from"] = report.text().splitlines()
+        if to_come is not None:
+            document["fetch"] = asdict(to_come)
         print(json.dumps(document, indent=2))
         return 0
     print(tomli_w.dumps(plan.config()))
     print_tables(tables, networks)
     if report is not None:
         print("\n".join(report.summary()), end="\n\n")
+    if to_come is not None:
+        assert plan.source is not None
+        tell_plan(plan.source, to_come, fetch_folder(plan.source))
     state = "is there" if plan.prepared else "will be prepared"
     print(f"The set {state}: {plan.data}")
     print(f"Memory: about {estimate / 1e6:,.0f} MB for weights, optimisers and activations.")

@@ -30,6 +30,9 @@ class FetchedOptions:
 class Fetched(Source[FetchedOptions], api=1):
     """The pictures that `ganctl fetch` brought, in the listing's order, with their labels."""
 
+    def reads(self, path: Path) -> bool:
+        return (path / FILE).is_file() and (path / PICTURES).is_dir()
+
     def check(self, options: FetchedOptions) -> None:
         if not (Path(options.path) / FILE).is_file():
             raise UserError(f"{options.path}: not a folder that `ganctl fetch` made")
@@ -53,6 +56,17 @@ class Fetched(Source[FetchedOptions], api=1):
             raise Unreadable(error.strerror or str(error)) from None
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether everything was listed and asked for, so that a fetch would ask nothing new."""
+    if not (folder / FILE).is_file():
+        return False
+    manifest = Manifest(folder)
+    try:
+        return manifest.listed and not manifest.counts().get("pending")
+    finally:
+        manifest.close()
+
+
 def write_labels(folder: Path, manifest: Manifest) -> None:
     """Beside the pictures, as StyleGAN's tools and the source `folder` read it."""
     rows = [row for row in manifest.rows() if row.state == "stored"]
@@ -64,6 +78,8 @@ def write_labels(folder: Path, manifest: Manifest) -> None:
 
 
 def _kept(folder: Path) -> list[Row]:
+    if not (folder / FILE).is_file():
+        return []  # before the first fetch
     manifest = Manifest(folder)
     try:
         return [row for row in manifest.rows() if row.state == "stored"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -15,6 +18,12 @@ from .pictures import stem_of
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
+
+
+def folder_name(name: str, identity: Mapping[str, Any]) -> str:
+    """What the folder is called where the user names none: the same pictures, the same name."""
+    digest = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:10]
+    return f"{name.replace(':', '-')}-{digest}"
 
 
 @contextmanager

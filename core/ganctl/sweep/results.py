@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..checkpoint import list_all
 from ..errors import UserError
-from ..training.evaluate import read_best
+from ..training.best import read_best
 from ..training.run import METRICS, read_log
 from .trials import Sweep, Trial, label
 

@@ -11,6 +11,9 @@ from ..data.dataset import Dataset
 from ..data.preparation import Preparation
 from ..data.prepare import prepared_path
 from ..errors import UserError
+from ..fetch.fetched import Fetched, FetchedOptions, is_complete
+from ..fetch.folder import folder_name
+from ..fetch.source import WebSource
 from ..options import describe, did_you_mean, dump, load
 from ..plugin import Architecture, Recipe, Source
 from ..registry import Entry, entries, find
@@ -31,7 +34,7 @@ KIND_OF = {**TABLES, "evaluate": "evaluator"}
 
 DEFAULT_ARCHITECTURE, DEFAULT_SOURCE = "mlp", "digits"
 PREPARED = Path("datasets")
-"""Where sets prepared from a source are kept, beside `runs`."""
+"""Where sets prepared from a source are kept, and what was fetched for them, beside `runs`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ class Choice:
     def config(self) -> dict[str, Any]:
         values = {k: "none" if v is None else v for k, v in dump(self.options).items()}
         return {"name": self.entry.reference, **values}
+
+
+def fetch_folder(source: Choice) -> Path:
+    """Where the pictures of a source on the web are fetched to, if the user names no place."""
+    with source.entry.guard():
+        identity = source.plugin.identity(source.options)
+    return PREPARED / folder_name(source.entry.name, identity)
+
+
+def to_fetch(source: Choice | None) -> bool:
+    """Whether its pictures come from the web and are not all here."""
+    if source is None or not isinstance(source.plugin, WebSource):
+        return False
+    return not is_complete(fetch_folder(source))
+
+
+def local(source: Choice) -> Choice:
+    """The source as preparation reads it: of the web, that is what was fetched."""
+    if not isinstance(source.plugin, WebSource):
+        return source
+    return Choice(source.entry, Fetched(), FetchedOptions(str(fetch_folder(source))))
 
 
 @dataclass(frozen=True)
@@ -226,25 +250,32 @@ def _spec(
     else:
         assert source is not None
         assert preparation is not None
-        plugin: Source[Any] = source.plugin
+        here = local(source)
+        plugin: Source[Any] = here.plugin
         with source.entry.guard():
-            plugin.check(source.options)
+            if here is source:
+                plugin.check(source.options)
             if size is None:
-                own = plugin.resolution(source.options)
+                own = plugin.resolution(here.options)
                 size = parse_resolution(own) if own else (architecture.resolution,) * 2
             spec = ImageSpec(*size, preparation.channel_count)
             path = (
                 Path(settings.data)
                 if settings.data is not None
                 else prepared_path(
-                    PREPARED, source.entry.name, plugin, source.options, spec, preparation
+                    PREPARED, source.entry.name, plugin, here.options, spec, preparation
                 )
             )
         if path.exists():
             spec = Dataset(path).spec  # only the set itself knows which labels were kept
         elif settings.cond:
+            if to_fetch(source):
+                raise UserError(
+                    f"cond: the labels of {source.entry.name} are known when its pictures are "
+                    "here: ganctl fetch"
+                )
             with source.entry.guard():
-                spec = replace(spec, classes=_count_classes(source, preparation))
+                spec = replace(spec, classes=_count_classes(here, preparation))
     if settings.cond and not spec.classes:
         raise UserError(f"cond: {path if source is None else source.entry.name} has no labels")
     return (spec if settings.cond else replace(spec, classes=0, class_names=())), path

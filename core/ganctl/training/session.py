@@ -27,9 +27,9 @@ from ..files import write_atomically
 from ..hooks import Hooks, as_figures
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
+from .best import Best, beats, find_best
 from .device import peak_memory, pick_device
 from .ema import EMA
-from .evaluate import Best, beats, find_best
 from .loop import train
 from .optim import AdamSettings, PlayerOptimizer
 from .plan import Plan
