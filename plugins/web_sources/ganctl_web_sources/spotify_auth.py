@@ -140,7 +140,7 @@ class Tokens:
         try:
             answer = self._web.json(Request(url, headers, "POST", form=form))
         except Refused as refused:
-            raise self._reason(refused) from None
+            raise self._reason(refused, str(form["grant_type"])) from None
         match answer:
             case {"access_token": str(access)} if access:
                 pass
@@ -151,9 +151,13 @@ class Tokens:
             self._sign_in.keep(Secret(renewed))
         return Secret(access)
 
-    def _reason(self, refused: Refused) -> GanctlError:
+    def _reason(self, refused: Refused, grant: str) -> GanctlError:
         """What the accounts service says, in OAuth's words, for whoever can mend it."""
         error = _oauth_error(refused.body)
+        if error == "invalid_grant" and grant == "authorization_code":
+            return GanctlError(
+                "Spotify does not take the sign-in (invalid_grant); the same command asks again"
+            )
         if error == "invalid_grant":
             self._sign_in.forget()  # asked again, it would be refused again
             return UserError(

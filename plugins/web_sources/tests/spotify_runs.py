@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ganctl_web_sources.spotify import Spotify as Source
-from ganctl_web_sources.spotify import SpotifyOptions
 from PIL import Image
 from servers import Spotify
 
 from ganctl import Item, Page, Web
 from ganctl.fetch.client import Patience
+from ganctl_web_sources.spotify import Spotify as Source
+from ganctl_web_sources.spotify import SpotifyOptions
 
 BROWSER = f"{sys.executable} {Path(__file__).parent / 'servers/browser.py'} %s"
 TERMS = ("--accept-terms", "spotify@2025-05-15", "--permission", "the labels, 2026-01-01")

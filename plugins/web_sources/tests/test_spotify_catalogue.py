@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ganctl_web_sources.spotify import Spotify as Source
 from servers import Body, Call, Catalogue, Entry, Spotify, Status, entries
 from spotify_runs import BROWSER, items, notes, options, pages, web
 
 from ganctl import GanctlError, Unreachable, UserError
+from ganctl_web_sources.spotify import Spotify as Source
 
 MODES = ("dev2026", "legacy-dev", "extended")
 
@@ -179,7 +179,7 @@ def test_a_playlist_shrinks_while_it_is_read(spotify: Spotify) -> None:
 
     spotify.journal.clear()
     spotify.script.clear()
-    spotify.script.on(path, Call(lambda: long.entries.clear()), requests={2})
+    spotify.script.on(path, Call(long.entries.clear), requests={2})
     assert len(items(pages(spotify, playlists=(long.id,)))) == 50
     assert len(spotify.journal.requests(path)) <= 3
 
@@ -211,7 +211,7 @@ def test_what_is_no_answer_ends_the_listing_in_words(spotify: Spotify) -> None:
     for body in (b"[]", b'{"albums": null}', b'{"albums": {"items": {}, "total": 3}}', b"{"):
         spotify.script.clear()
         spotify.script.on("/v1/search", Body(body, "application/json"))
-        with pytest.raises(Unreachable, match="not an answer of the Web API|not JSON"):
+        with pytest.raises(Unreachable, match=r"not an answer of the Web API|not JSON"):
             pages(spotify, query=("x",))
     spotify.script.clear()
     with pytest.raises(GanctlError, match="cursor is damaged"):
@@ -258,7 +258,7 @@ def test_a_plan_takes_a_request_for_each_query(spotify: Spotify) -> None:
     assert plan.bytes == count * 100_000
     assert plan.requests is not None
     spotify.journal.clear()
-    pages(spotify, **{"query": wanted.query, "years": wanted.years, "playlists": wanted.playlists})
+    pages(spotify, query=wanted.query, years=wanted.years, playlists=wanted.playlists)
     needed = len(spotify.journal) + count
     assert needed * 0.8 <= plan.requests <= needed * 1.3
     assert any("100,000 for each cover are assumed" in note for note in plan.notes)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from ganctl_web_sources.spotify import Spotify, SpotifyOptions
-from ganctl_web_sources.spotify_catalogue import playlist_id
 
 from ganctl import UserError
+from ganctl_web_sources.spotify import Spotify, SpotifyOptions
+from ganctl_web_sources.spotify_catalogue import playlist_id
 
 ID = "37i9dQZF1DXcBWIGoYBM5M"
 
