@@ -115,10 +115,12 @@ def test_odd_pictures_through_fetch_and_preparation(files: Files, ganctl: Ganctl
         ("icc.jpg", 6),
         ("progressive.jpg", 6),
         ("webp.jpg", 6),
-        ("animated.gif", 12),
     ):
         plain = np.asarray(picture(seeds[name], 96).resize((32, 32), Image.Resampling.LANCZOS))
         assert np.abs(made[name].astype(int) - plain).mean() < like, name
+    first = picture(seeds["animated.gif"], 96).quantize(16).convert("RGB")
+    plain = np.asarray(first.resize((32, 32), Image.Resampling.LANCZOS))
+    assert np.abs(made["animated.gif"].astype(int) - plain).mean() < 2
     assert np.ptp(made["grey.jpg"], axis=2).max() <= 1
     assert abs(made["16-bit.png"].mean() - 127) < 2  # not clipped at 255
     turned = picture(seeds["rotated.jpg"], 96).transpose(Image.Transpose.ROTATE_270)
