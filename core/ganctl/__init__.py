@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .evaluator import ImageSet as ImageSet
     from .fetch.client import Refused as Refused
     from .fetch.client import Response as Response
+    from .fetch.client import TooLarge as TooLarge
     from .fetch.client import Web as Web
     from .fetch.secret import Secret as Secret
     from .fetch.source import Page as Page
@@ -68,7 +69,7 @@ _HOME = {
     "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
     "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
-    "fetch.client": ["Refused", "Response", "Web"],
+    "fetch.client": ["Refused", "Response", "TooLarge", "Web"],
     "fetch.secret": ["Secret"],
     "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource", "Withheld"],
     "hooks": ["hookimpl"],

@@ -14,13 +14,14 @@ from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 
+import google_crc32c
 import pytest
 import trustme
 from web_server import Answer, Asked, Server, serving
 
 from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web, Withheld
-from ganctl.fetch.client import Later, Patience
-from ganctl.fetch.digests import Crc32c
+from ganctl.fetch.client import Later, Patience, TooLarge
+from ganctl.fetch.digests import Digests
 from ganctl.fetch.pacing import Stopped, retry_after
 from ganctl.fetch.secret import redacted
 
@@ -342,7 +343,7 @@ def test_a_stop_ends_every_wait(server: Server, web: Web) -> None:
 
 
 def test_checksums_are_checked(server: Server, web: Web) -> None:
-    crc = base64.b64encode(crc32c(DATA)).decode()
+    crc = base64.b64encode(google_crc32c.value(DATA).to_bytes(4)).decode()
     right = server.on("/a", Answer(DATA, headers={"x-goog-hash": f"crc32c={crc},md5={md5(DATA)}"}))
     web.send(Request(right, digests={"sha256": hashlib.sha256(DATA).hexdigest()}))
     wrong = server.on("/b", Answer(DATA, headers={"x-goog-hash": f"crc32c={crc}, md5={md5(b'')}"}))
@@ -354,25 +355,17 @@ def test_checksums_are_checked(server: Server, web: Web) -> None:
         web.send(Request(right, digests={"sha256": "abc"}))
 
 
-def crc32c(data: bytes) -> bytes:
-    crc = Crc32c()
-    crc.update(data)
-    return crc.digest()
-
-
 def md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
-def test_crc32c() -> None:
-    assert crc32c(b"123456789").hex() == "e3069283"
-    assert crc32c(bytes(32)).hex() == "8a9136aa"  # RFC 3720, B.4
-    for size in (0, 1, 255, 256, 4095, 4096, 4097, 5000, 100_003):
-        data = (DATA * 2)[7 : 7 + size]
-        slow = Crc32c()
-        for begin in range(0, size, 1000):
-            slow.update(data[begin : begin + 1000])
-        assert slow.digest() == crc32c(data)
+def test_checksums_are_of_all_blocks_together() -> None:
+    wanted = {"md5": "25f9e794323b453885f5181f1b624d0b", "crc32c": "e3069283", "other": "?"}
+    for blocks, whole in (([b"1234", b"56789"], True), ([b"1234"], False)):
+        digests = Digests(wanted)
+        for block in blocks:
+            digests.update(block)
+        assert (digests.fault() is None) == whole
 
 
 # Files
@@ -418,6 +411,23 @@ def test_a_file_that_cannot_be_continued_begins_anew(
     assert web.file(Request(url), "set.zip").read_bytes() == DATA[::-1]
 
 
+def test_a_web_page_in_between_does_not_end_what_was_begun(server: Server, web: Web) -> None:
+    cut = Answer(DATA, headers=MARK, ranges=True, cut=500_000)
+    page = Answer(b"<html>Please sign in", headers={"Content-Type": "text/html; charset=utf-8"})
+    url = server.on("/a", cut, page, Answer(DATA, headers=MARK, ranges=True))
+    assert web.file(Request(url), "set.zip").read_bytes() == DATA
+    assert server.asked[-1].headers["range"] == "bytes=500000-"
+    with pytest.raises(Unreachable, match=r"a web page \(4 attempts\)"):
+        web.file(Request(server.on("/b", page)), "other.zip")
+
+
+def test_what_comes_again_and_again_is_no_progress(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(DATA, headers=MARK, cut=1_200_000))  # it ignores Range
+    with pytest.raises(Unreachable, match=r"\(4 attempts\)"):
+        web.file(Request(url), "set.zip")
+    assert len(server.asked) == 5  # the first attempt brought something
+
+
 def test_a_part_of_something_else_is_thrown_away(server: Server, web: Web) -> None:
     def another(asked: Asked) -> Answer:
         headers = {"Content-Range": "bytes 0-9/10", "ETag": '"one"'}
@@ -448,7 +458,7 @@ def test_a_file_with_another_checksum_is_not_kept(server: Server, web: Web, tmp_
 @pytest.mark.parametrize("length", [None, -1])
 def test_a_file_is_limited(server: Server, web: Web, length: int | None) -> None:
     url = server.on("/a", Answer(DATA, length=length))
-    with pytest.raises(Unreachable, match="more than the 1,000"):
+    with pytest.raises(TooLarge, match="more than the 1,000"):
         web.file(Request(url, limit=1000), "set.zip")
 
 

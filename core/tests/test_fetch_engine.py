@@ -304,6 +304,30 @@ def test_a_picture_that_was_deleted_comes_again(server: Server, tmp_path: Path) 
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_downloaded_file_stays_until_all_is_fetched(server: Server, tmp_path: Path) -> None:
+    class Archived(Listing, api=1):
+        """Its pictures are behind a file that is downloaded once."""
+
+        def fetch(self, options: ListOptions, item: Item, web: Web) -> bytes:
+            file = web.file(Request(f"{options.url}/archive"), "archive.zip")
+            return super().fetch(options, item, web) if file.read_bytes() == b"PK" else b""
+
+    def again() -> Report:
+        return fetch(Archived(), options, tmp_path, name="listing", patience=QUICK, workers=1)
+
+    server.on("/archive", Answer(b"PK"))
+    options = offer(server, {"a": picture(0), "b": [Answer(status=403), picture(1)]})
+    assert again().failed == 1
+    assert (tmp_path / "files/archive.zip").exists()
+    assert again().failed == 0
+    assert not (tmp_path / "files").exists()
+    assert again().stored == 2
+    assert server.paths().count("/archive") == 1
+    next((tmp_path / "pictures").glob("*.jpg")).unlink()
+    assert again().stored == 2
+    assert server.paths().count("/archive") == 2
+
+
 def test_a_folder_is_for_one_fetch(server: Server, tmp_path: Path) -> None:
     options = offer(server, {"a": picture(0)})
     run(options, tmp_path)
