@@ -72,7 +72,7 @@ class SpotifyOptions:
 
 
 class Spotify(WebSource[SpotifyOptions], api=1):
-    """Album covers from Spotify, for who may use them: searches and playlists."""
+    """Album covers of searches and playlists on Spotify, for those who hold permission."""
 
     references = (
         "https://developer.spotify.com/documentation/web-api",

@@ -26,6 +26,11 @@ LAST_OFFSET = 1000
 OF_TRACKS = re.compile(r"\b(?:genre|isrc|track):")
 """Filters that the service applies to tracks and not to albums."""
 
+FORBIDDEN = (
+    "in development mode the app's owner needs Premium, and whoever signs in has to be among the "
+    "users that the dashboard lists for the app"
+)
+
 _PLAYLIST = re.compile(
     rf"(?:https?://open\.spotify\.com/(?:intl-[a-z-]+/)?(?:user/[^/?#]+/)?playlist/({ID})/?(?:[?#].*)?"
     rf"|spotify:(?:user:[^:]+:)?playlist:({ID})|({ID}))"
@@ -132,10 +137,7 @@ class Search:
             if refused.status == 400:
                 hint = "look at --source.query and --source.market"
             elif refused.status == 403:
-                hint = (
-                    "this app may not search: in development mode its owner needs Premium, and "
-                    "the dashboard has to list the Web API for it"
-                )
+                hint = FORBIDDEN
             else:
                 raise
             raise UserError(f"the search {self.text!r}: {refused}: {hint}") from None
@@ -237,8 +239,16 @@ class Playlist:
 
 
 def playlists_of_user(api: Api) -> list[Playlist]:
-    """Those that the signed-in user owns or collaborates on, in the service's order."""
-    me = api.get("me", {}, user=True).get("id")
+    """Those that the signed-in user owns or collaborates on, in the service's order.
+
+    Raises `UserError` if the app may not know them.
+    """
+    try:
+        me = api.get("me", {}, user=True).get("id")
+    except Refused as refused:
+        if refused.status != 403:
+            raise
+        raise UserError(f"your playlists: {refused}: {FORBIDDEN}") from None
     found: list[Playlist] = []
     offset, more = 0, True
     while more:

@@ -227,6 +227,12 @@ def test_a_search_that_is_refused_says_why(spotify: Spotify, status: int, said: 
         pages(spotify, query=("x",))
 
 
+def test_an_app_that_may_nothing_says_why(spotify: Spotify) -> None:
+    spotify.forbidden = "User not registered in the Developer Dashboard"
+    with pytest.raises(UserError, match=r"your playlists: .*403: .*users that the dashboard lists"):
+        pages(spotify, mine=True)
+
+
 def test_labels_say_what_found_the_album(spotify: Spotify) -> None:
     queries = ('genre:"hip hop"', "genre:jazz year:1960-1989")
     found = items(pages(spotify, query=queries, label="genre"))
