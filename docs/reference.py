@@ -248,6 +248,13 @@ INTERFACES = {
         "options.py",
         ("Opt",),
     ),
+    "Sources on the web": (
+        "[Write a source on the web](../how-to/web-source.md) shows one.",
+        "fetch/source.py",
+        ("WebSource", "Page", "Request", "Plan", "Terms"),
+    ),
+    "Questions to servers": ("", "fetch/client.py", ("Web", "Response", "Refused")),
+    "Secrets": ("", "fetch/secret.py", ("Secret",)),
     "Image sizes": ("", "spec.py", ("ImageSpec",)),
     "Networks and the training step": (
         "What a plugin builds, and what it is given. N is the number of images, C, H and W are "

@@ -9,6 +9,7 @@ says to the tests stands in a comment directly above a block, where readers do n
 
 In a `console` block, lines after `$ ` are commands and the others what they print; `…` stands
 for any text, on a line of its own for any lines, and `^C` is where the reader presses Ctrl-C.
+`<!-- servers: NAMES -->` on a line of its own sends the page's commands to `web_services`.
 """
 
 import importlib.util
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from web_services import Services
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -30,7 +32,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 OTHERS = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 
 BLOCK = re.compile(
-    r"^(?:<!-- (?P<key>[a-z ]+): (?P<value>.*?) -->\n)?"
+    r"^(?:<!-- (?P<key>[a-z ]+): (?P<value>[^\n]*?) -->\n)?"
     r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -50,7 +52,10 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
+    return blocks_of(page.read_text(encoding="utf-8"))
+
+
+def blocks_of(text: str) -> list[Block]:
     return [
         Block(
             text.count("\n", 0, match.start()) + 1,
@@ -159,11 +164,14 @@ def pattern(output: str) -> re.Pattern[str]:
 )
 def test_a_page_can_be_followed(page: Path, tmp_path: Path) -> None:
     reader = Reader(tmp_path)
-    for block in blocks(page):
-        try:
-            reader.do(block)
-        except AssertionError as error:
-            raise AssertionError(f"{name_of(page)}:{block.line}: {error}") from None
+    with Services() as services:
+        text = services.adapted(page.read_text(encoding="utf-8"))
+        reader.env |= services.env
+        for block in blocks_of(text):
+            try:
+                reader.do(block)
+            except AssertionError as error:
+                raise AssertionError(f"{name_of(page)}:{block.line}: {error}") from None
 
 
 def test_every_block_says_what_it_is() -> None:

@@ -143,6 +143,8 @@ def bring(choice: Choice, folder: Path, terms: str) -> Report:
 def tell(report: Report) -> None:
     """Say what the folder holds, and what it lacks for which reason."""
     say(f"{report.stored:,} pictures of {report.listed:,} listed, {report.bytes / 1e6:,.1f} MB")
+    for note in report.notes:
+        say(f"  {note}")
     for reason, number in report.reasons.most_common(8):
         key, why = report.first[reason]
         detail = f"{key}{why.removeprefix(reason)}"

@@ -7,8 +7,8 @@ manifest and in the listing's order, so that neither threads nor interruptions c
 
 from __future__ import annotations
 
-import importlib.util
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -25,13 +25,13 @@ from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
-from .client import Patience, Refused, Web
+from .client import FILES, Patience, Refused, Web
 from .fetched import write_labels
-from .folder import PICTURES, claimed, reconcile, settle
+from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
 from .pacing import Stopped
 from .pictures import examined, stem_of, store
-from .source import Page, WebSource
+from .source import Page, WebSource, Withheld
 
 NEAR = 6
 """Bits of 64 by which perceptual hashes of near duplicates may differ."""
@@ -90,22 +90,23 @@ def fetch(
     flight is saved; `UserError` for a folder that is another's or in use; `GanctlError` when
     the listing cannot go on, a server asks for a long pause, or nothing at all can be had.
     """
-    near = NEAR if importlib.util.find_spec("imagehash") else None
-    identity = {"source": name, **source.identity(options), "near_duplicates": near}
+    identity = {"source": name, **source.identity(options), "near_duplicates": NEAR}
     with claimed(folder):
         manifest = Manifest(folder)
         try:
-            manifest.begin(identity)
+            manifest.begin(identity, source.edition(options))
             found = reconcile(manifest, folder)
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
-                hashed = near is not None
-                run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
+                run = _Run(source, options, folder, manifest, web, found, terms, workers)
                 run.work(advance)
-            settle(manifest, near)
-            reconcile(manifest, folder)
+            settle(manifest, NEAR)
+            set_aside(reconcile(manifest, folder).values(), folder)
             write_labels(folder, manifest)
-            return _report(manifest, folder)
+            report = _report(manifest, folder)
+            if not report.failed:  # pictures that are lost later bring it here again
+                shutil.rmtree(folder / FILES, ignore_errors=True)
+            return report
         finally:
             manifest.close()
 
@@ -148,12 +149,11 @@ class _Run:
         web: Web,
         found: Mapping[str, Path],
         terms: str,
-        hashed: bool,
         workers: int,
     ) -> None:
         self.source, self.options, self.folder = source, options, folder
         self.manifest, self.web, self.found, self.terms = manifest, web, found, terms
-        self.hashed, self.workers, self.ahead = hashed, workers, AHEAD * workers
+        self.workers, self.ahead = workers, AHEAD * workers
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
         self.room = threading.Event()
@@ -306,19 +306,21 @@ class _Run:
         there = self.found.get(stem_of(item.key))
         if there is not None:
             with suppress(Unreadable, OSError):
-                return examined(item, there.read_bytes(), self.hashed)
+                return examined(item, there.read_bytes())
         if self.web.stop.is_set():
             raise Stopped
         try:
             data = self.source.fetch(self.options, item, self.web)
         except Unreadable as error:
             return Outcome(item.key, "skipped", error=f"unreadable: {error}")
+        except Withheld as error:
+            return Outcome(item.key, "skipped", error=f"withheld: {error}")
         except Refused as error:
             state = "skipped" if error.status in GONE else "failed"
             return Outcome(item.key, state, error=f"refused ({error.status}): {error}")
         except Unreachable as error:
             return Outcome(item.key, "failed", error=f"unreachable: {error}")
-        return store(item, data, self.folder / PICTURES, self.hashed)
+        return store(item, data, self.folder / PICTURES)
 
 
 @dataclass(frozen=True)

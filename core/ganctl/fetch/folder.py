@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from filelock import FileLock, Timeout
 from ..data.cleaning import NearDuplicates
 from ..errors import GanctlError, UserError
 from .manifest import Manifest
-from .pictures import stem_of
+from .pictures import OURS, stem_of
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
+REMOVED = "removed"
+"""What is not listed any more; it is taken back from here if it is listed again."""
 
 
 def folder_name(name: str, identity: Mapping[str, Any]) -> str:
@@ -49,11 +51,11 @@ def claimed(folder: Path) -> Iterator[None]:
 def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
     there: dict[str, Path] = {}
-    for place in (folder / PICTURES, folder / DUPLICATES):
-        for file in place.iterdir():
+    for place in (folder / PICTURES, folder / DUPLICATES, folder / REMOVED):
+        for file in place.iterdir() if place.is_dir() else ():
             if file.name.endswith(".part"):
                 file.unlink()
-            else:
+            elif OURS.fullmatch(file.stem):
                 there[file.stem] = file
     lost = []
     for row in manifest.rows():
@@ -69,10 +71,17 @@ def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     return there
 
 
-def settle(manifest: Manifest, near: int | None) -> None:
+def set_aside(files: Iterable[Path], folder: Path) -> None:
+    """Take files that no listed item stands for out of the way."""
+    for file in files:
+        (folder / REMOVED).mkdir(exist_ok=True)
+        file.replace(folder / REMOVED / file.name)
+
+
+def settle(manifest: Manifest, near: int) -> None:
     """Find duplicates: the first of the listing is kept."""
     seen: dict[str, str] = {}
-    similar = NearDuplicates(-1 if near is None else near)
+    similar = NearDuplicates(near)
     changes = []
     for row in manifest.rows():
         why = ""
