@@ -177,17 +177,28 @@ class Playlist:
         return f"playlist:{self.id}"
 
     def pages(
-        self, api: Api, position: list[int], market: Mapping[str, str], mode: str, *, user: bool
+        self,
+        api: Api,
+        position: list[int],
+        market: Mapping[str, str],
+        mode: str,
+        *,
+        user: bool,
+        sign_in: bool,
     ) -> Iterator[Step]:
         """From that position on: `[offset, least total so far]`.
 
-        A playlist that is refused gives one step with a note.
+        `sign_in`: a user may, where the app alone is refused. A playlist that is refused then too
+        gives one step with a note.
         """
         offset, least = position or (0, None)
         while True:
             try:
                 found = self.page(api, offset, market, mode, user=user)
             except Refused as refused:
+                if refused.status == 403 and sign_in and not user:
+                    user = True
+                    continue
                 if refused.status not in (400, 403, 404):
                     raise
                 yield Step([], None, (self._refused(refused.status, user),))
@@ -234,7 +245,7 @@ class Playlist:
             404: "private, gone, or one of Spotify's own, which apps made since November 2024 are "
             "not shown",
         }[status]
-        hint = "" if user else "; signed in (--source.mode dev2026) you may read your own"
+        hint = "" if user else "; whoever signs in (--source.mode dev2026) may read their own"
         return f"playlist {self.id} is left out ({status}): {why}{hint}"
 
 
