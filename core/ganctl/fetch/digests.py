@@ -25,7 +25,7 @@ def _new(name: str) -> _Hash | None:
     if name == "crc32c":
         from google_crc32c import Checksum
 
-        crc: _Hash = Checksum()
+        crc: _Hash = Checksum()  # type: ignore[no-untyped-call]
         return crc
     return hashlib.new(name) if name in ("md5", "sha256") else None
 
