@@ -133,8 +133,14 @@ def bring(choice: Choice, folder: Path, terms: str) -> Report:
         with progress("fetching", None, "pictures") as update:
 
             def advance(now: Progress) -> None:
-                kept = f"{now.stored:,} kept, {now.bytes / 1e6:,.0f} MB"
-                update(now.done, kept, now.listed if now.complete else None)
+                if now.file is None:
+                    note = f"{now.stored:,} kept, {now.bytes / 1e6:,.0f} MB"
+                else:
+                    have, total = now.file
+                    note = (
+                        f"archive: {have / 1e6:,.0f}{f' of {total / 1e6:,.0f}' if total else ''} MB"
+                    )
+                update(now.done, note, now.listed if now.complete else None)
 
             report = fetch(
                 choice.plugin,
