@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .evaluator import ImageSet as ImageSet
     from .fetch.client import Refused as Refused
     from .fetch.client import Response as Response
+    from .fetch.client import TooLarge as TooLarge
     from .fetch.client import Web as Web
     from .fetch.secret import Secret as Secret
     from .fetch.source import Page as Page
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .fetch.source import Request as Request
     from .fetch.source import Terms as Terms
     from .fetch.source import WebSource as WebSource
+    from .fetch.source import Withheld as Withheld
     from .hooks import hookimpl as hookimpl
     from .interfaces import Augmenter as Augmenter
     from .interfaces import Batch as Batch
@@ -67,9 +69,9 @@ _HOME = {
     "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
     "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
-    "fetch.client": ["Refused", "Response", "Web"],
+    "fetch.client": ["Refused", "Response", "TooLarge", "Web"],
     "fetch.secret": ["Secret"],
-    "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource"],
+    "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource", "Withheld"],
     "hooks": ["hookimpl"],
     "interfaces": [
         *("Augmenter", "Batch", "Discriminator", "Generator"),

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -19,8 +19,8 @@ import pytest
 import trustme
 from web_server import Answer, Asked, Server, serving
 
-from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web
-from ganctl.fetch.client import Later, Patience
+from ganctl import GanctlError, Refused, Request, Secret, Unreachable, UserError, Web, Withheld
+from ganctl.fetch.client import Later, Patience, TooLarge
 from ganctl.fetch.digests import Digests
 from ganctl.fetch.pacing import Stopped, retry_after
 from ganctl.fetch.secret import redacted
@@ -303,6 +303,36 @@ def test_the_pace_is_kept_across_threads(server: Server, web: Web) -> None:
     assert min(b - a for a, b in pairwise(times)) > 0.17
 
 
+def test_a_strict_pace_counts_from_the_answer(server: Server, web: Web) -> None:
+    late = Answer(b"1", hang=0.2)  # the next would be there first, were it sent after 0.1 s
+    url = server.on("/a", late, Answer(status=503, hang=0.2), late, Answer(b"1"))
+    for _ in range(3):
+        web.send(Request(url, every=0.1, strict=True))
+    gaps = [b.time - a.time for a, b in pairwise(server.asked)]
+    assert len(gaps) == 3
+    assert min(gaps) > 0.3
+
+
+def test_headers_may_be_refused_before_the_body_comes(server: Server, web: Web) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def admit(headers: Sequence[tuple[str, str]]) -> None:
+        seen.extend(pair for pair in headers if pair[0] == "x-one")
+        if ("x-one", "no") in headers:
+            raise Withheld("it says no")
+
+    endless = Answer(DATA, headers={"X-One": "no"}, drip=0.05)
+    there = server.on("/no", endless)
+    away = server.on("/away", Answer(status=302, headers={"Location": "/yes", "X-One": "no"}))
+    fine = server.on("/yes", Answer(status=500, headers={"X-One": "no"}), Answer(b"1"))
+    for url in (there, away):
+        with pytest.raises(Withheld, match="it says no"):
+            web.send(Request(url, admit=admit))
+    assert server.paths() == ["/no", "/away"]
+    assert web.send(Request(fine, admit=admit)).body == b"1"
+    assert seen == [("x-one", "no")] * 2
+
+
 def test_a_stop_ends_every_wait(server: Server, web: Web) -> None:
     url = server.on("/a", Answer(status=429, headers={"Retry-After": "100"}))
     began = time.monotonic()
@@ -381,6 +411,23 @@ def test_a_file_that_cannot_be_continued_begins_anew(
     assert web.file(Request(url), "set.zip").read_bytes() == DATA[::-1]
 
 
+def test_a_web_page_in_between_does_not_end_what_was_begun(server: Server, web: Web) -> None:
+    cut = Answer(DATA, headers=MARK, ranges=True, cut=500_000)
+    page = Answer(b"<html>Please sign in", headers={"Content-Type": "text/html; charset=utf-8"})
+    url = server.on("/a", cut, page, Answer(DATA, headers=MARK, ranges=True))
+    assert web.file(Request(url), "set.zip").read_bytes() == DATA
+    assert server.asked[-1].headers["range"] == "bytes=500000-"
+    with pytest.raises(Unreachable, match=r"a web page \(4 attempts\)"):
+        web.file(Request(server.on("/b", page)), "other.zip")
+
+
+def test_what_comes_again_and_again_is_no_progress(server: Server, web: Web) -> None:
+    url = server.on("/a", Answer(DATA, headers=MARK, cut=1_200_000))  # it ignores Range
+    with pytest.raises(Unreachable, match=r"\(4 attempts\)"):
+        web.file(Request(url), "set.zip")
+    assert len(server.asked) == 5  # the first attempt brought something
+
+
 def test_a_part_of_something_else_is_thrown_away(server: Server, web: Web) -> None:
     def another(asked: Asked) -> Answer:
         headers = {"Content-Range": "bytes 0-9/10", "ETag": '"one"'}
@@ -411,7 +458,7 @@ def test_a_file_with_another_checksum_is_not_kept(server: Server, web: Web, tmp_
 @pytest.mark.parametrize("length", [None, -1])
 def test_a_file_is_limited(server: Server, web: Web, length: int | None) -> None:
     url = server.on("/a", Answer(DATA, length=length))
-    with pytest.raises(Unreachable, match="more than the 1,000"):
+    with pytest.raises(TooLarge, match="more than the 1,000"):
         web.file(Request(url, limit=1000), "set.zip")
 
 

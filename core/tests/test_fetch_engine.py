@@ -34,6 +34,7 @@ QUICK = Patience(read=2, whole=5, attempts=3, first_wait=0.01, longest_wait=0.02
 class ListOptions:
     url: Annotated[str, Opt("The service.")] = ""
     also: Annotated[str, Opt("Anything.")] = ""
+    edition: Annotated[str, Opt("Of the listing.")] = ""
 
 
 class Listing(WebSource[ListOptions], api=1):
@@ -41,6 +42,12 @@ class Listing(WebSource[ListOptions], api=1):
 
     def base(self, options: ListOptions) -> str:
         return options.url
+
+    def identity(self, options: ListOptions) -> dict[str, Any]:
+        return {"url": options.url, "also": options.also}
+
+    def edition(self, options: ListOptions) -> str:
+        return options.edition
 
     def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
         number, more = int(cursor or 0), True
@@ -213,6 +220,31 @@ def test_a_key_that_is_listed_twice_is_fetched_once(server: Server, tmp_path: Pa
     assert times_asked(server) == {"/a": 1}
 
 
+def test_a_new_edition_of_the_listing_is_followed(server: Server, tmp_path: Path) -> None:
+    pictures: dict[str, Any] = {f"a{n}": picture(n) for n in range(15)}
+    pictures |= {"gone": Answer(status=404), "same": pictures["a3"]}
+    first = run(replace(offer(server, pictures), edition="1"), tmp_path)
+    assert (first.listed, first.stored, first.duplicates, first.skipped) == (17, 15, 1, 1)
+    asked = times_asked(server)
+    del pictures["a3"], pictures["a14"]
+    pictures |= {"b": picture(20), "gone": picture(21)}
+    second = run(replace(offer(server, pictures), edition="2"), tmp_path)
+    assert kept(tmp_path) == pictures  # of the two that were the same, the other
+    assert (second.listed, second.stored, second.duplicates, second.skipped) == (16, 16, 0, 0)
+    new = {path: n - asked.get(path, 0) for path, n in times_asked(server).items()}
+    assert {path for path, n in new.items() if n} == {"/b", "/gone"}
+    assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 16
+    assert len(list((tmp_path / "removed").iterdir())) == 2
+
+    options = replace(offer(server, pictures), edition="3")
+    item = {"id": "a14", "url": f"{server.url}/a14", "label": "other"}
+    server.on("/list/0", Answer(json.dumps({"items": [item], "more": False}).encode()))
+    server.asked.clear()
+    assert run(options, tmp_path).stored == 1
+    assert manifest(tmp_path)["a14"]["label"] == "other"
+    assert server.paths() == ["/list/0"]  # it was in `removed`
+
+
 def test_what_failed_comes_the_next_time(server: Server, tmp_path: Path) -> None:
     broken = [Answer(status=500)] * QUICK.attempts
     pictures = {"a": [*broken, picture(0)], "b": picture(1), "c": [Answer(status=403), picture(2)]}
@@ -378,6 +410,30 @@ def test_a_listing_that_fails_keeps_what_came(
         fetch(Broken(), options, tmp_path, name="listing", patience=QUICK)
     assert raised.value is error
     assert manifest(tmp_path)["a"]["state"] == "stored"
+
+
+def test_a_downloaded_file_stays_until_all_is_fetched(server: Server, tmp_path: Path) -> None:
+    class Archived(Listing, api=1):
+        """Its pictures are behind a file that is downloaded once."""
+
+        def fetch(self, options: ListOptions, item: Item, web: Web) -> bytes:
+            file = web.file(Request(f"{options.url}/archive"), "archive.zip")
+            return super().fetch(options, item, web) if file.read_bytes() == b"PK" else b""
+
+    def again() -> Report:
+        return fetch(Archived(), options, tmp_path, name="listing", patience=QUICK, workers=1)
+
+    server.on("/archive", Answer(b"PK"))
+    options = offer(server, {"a": picture(0), "b": [Answer(status=403), picture(1)]})
+    assert again().failed == 1
+    assert (tmp_path / "files/archive.zip").exists()
+    assert again().failed == 0
+    assert not (tmp_path / "files").exists()
+    assert again().stored == 2
+    assert server.paths().count("/archive") == 1
+    next((tmp_path / "pictures").glob("*.jpg")).unlink()
+    assert again().stored == 2
+    assert server.paths().count("/archive") == 2
 
 
 def test_a_folder_is_for_one_fetch(server: Server, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from .addresses import Addresses, host_of, origin, shown
 from .digests import Digests, announced, fault_of
 from .pacing import Pacer, Stopped, jitter, retry_after
 from .secret import Secret, redacted, revealed
-from .source import Request
+from .source import Request, Withheld
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,6 +41,8 @@ FOR_ANYBODY = frozenset({"accept", "accept-encoding", "user-agent", "range", "if
 """Headers that a redirect to another host takes along."""
 PROGRESS = 2**20
 """Bytes that an attempt must have brought for the next to count as the first."""
+FILES = "files"
+"""Folder of downloaded files within the fetch's own; it goes when everything is fetched."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -73,6 +75,10 @@ class Refused(Unreachable):
         self.headers = headers
         self.body = body
         """Its first 64 kB; not for messages: who knows what it repeats."""
+
+
+class TooLarge(Unreachable):
+    """What comes has more bytes than the request allows."""
 
 
 class Later(GanctlError):
@@ -120,6 +126,8 @@ class Web:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.patience = patience or Patience()
         self.stop = threading.Event()
+        self.receiving: tuple[int, int | None] | None = None
+        """Bytes that a file has by now and is to have, while one is downloaded."""
         self._folder = folder
         self._pacer = Pacer(self.stop)
         self._addresses = Addresses()
@@ -183,12 +191,13 @@ class Web:
     def file(self, request: Request, name: str) -> Path:
         """The answer as a file of that name in the fetch's folder, downloaded once.
 
-        What was cut off is continued, if the server still has the same. `limit` and `digests`
-        are the request's. Raises `UserError` for a name that is none.
+        What was cut off is continued, if the server still has the same. A page in HTML is not
+        taken for it. `limit` and `digests` are the request's. The file goes when all pictures are
+        fetched. Raises `UserError` for a name that is none.
         """
         if self._folder is None or not NAME.fullmatch(name):
             raise UserError(f"not a name for a downloaded file: {name!r}")
-        target = self._folder / "files" / name
+        target = self._folder / FILES / name
         if not target.exists():
             with _disk(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +213,11 @@ class Web:
                 raise Unreachable(f"{shown(request.url)}: {reason}")
             self._pacer.wait(host, request.every)
             try:
-                result = attempt()
+                try:
+                    result = attempt()
+                finally:
+                    if request.strict:
+                        self._pacer.hold(host, request.every)
             except _Transient as fault:
                 left = self.patience.attempts if fault.gained >= PROGRESS else left - 1
                 if left <= 0:
@@ -283,6 +296,12 @@ class Web:
             with _transport(self, url):
                 asked = self._client.build_request(method, url, headers=headers, **content)
                 response = self._client.send(asked, stream=True, follow_redirects=False)
+            if request.admit is not None and response.status_code < 400:
+                try:
+                    request.admit(response.headers.multi_items())
+                except Withheld:
+                    response.close()
+                    raise
             if response.status_code not in REDIRECTS or "location" not in response.headers:
                 return url, response
             response.close()
@@ -315,14 +334,14 @@ class Web:
         """
         length = response.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit and not cut:
-            raise Unreachable(f"{int(length):,} bytes, more than the {limit:,} that it may have")
+            raise TooLarge(f"{int(length):,} bytes, more than the {limit:,} that it may have")
         until, seen, stage = time.monotonic() + self.patience.whole, 0, per
         for block in response.iter_bytes():
             seen += len(block)
             if seen > limit:
                 if cut:
                     return
-                raise Unreachable(f"more than the {limit:,} bytes that it may have")
+                raise TooLarge(f"more than the {limit:,} bytes that it may have")
             yield block
             if per and seen >= stage:
                 until, stage = time.monotonic() + self.patience.whole, seen + per
@@ -340,11 +359,14 @@ class _Partial:
 
     def take(self, web: Web, request: Request) -> None:
         """One attempt to get the rest of it, check it, and give it its name."""
-        have = self.part.stat().st_size if self.part.exists() else 0
+        before = have = self.part.stat().st_size if self.part.exists() else 0
         note = self._noted() if have else {}
         extra = {"Range": f"bytes={have}-", "If-Range": note["mark"]} if note else {}
         with web._asked(request, extra, frozenset({416})) as (_, response):
             headers = _headers(response)
+            html = headers.get("content-type", "").startswith("text/html")
+            if html and response.status_code != 416:
+                raise _Transient("it answered with a web page")  # of a portal or a gateway
             wanted = {**announced(headers), **request.digests}
             if response.status_code == 206 and extra:
                 begin, total = _range(headers.get("content-range", ""))
@@ -365,13 +387,13 @@ class _Partial:
                 self._write_note(headers, total, wanted)
             if total is not None and total > request.limit:
                 self._forget()
-                raise Unreachable(f"{total:,} bytes, more than the {request.limit:,} allowed")
+                raise TooLarge(f"{total:,} bytes, more than the {request.limit:,} that it may have")
             if response.status_code != 416:
-                self._append(web, response, have, request.limit)
+                self._append(web, response, have, before, total, request.limit)
         if total is not None and (size := self.part.stat().st_size) != total:
             if size > total:
                 self._forget()
-            raise _Transient(f"{size:,} bytes of {total:,} came", gained=size - have)
+            raise _Transient(f"{size:,} bytes of {total:,} came", gained=size - before)
         if fault := fault_of(self.part, wanted):
             self._forget()
             raise _Transient(fault)
@@ -379,7 +401,15 @@ class _Partial:
         self.note.unlink(missing_ok=True)
         sync_folder(self.target.parent)
 
-    def _append(self, web: Web, response: httpx2.Response, have: int, limit: int) -> None:
+    def _append(
+        self,
+        web: Web,
+        response: httpx2.Response,
+        have: int,
+        before: int,
+        total: int | None,
+        limit: int,
+    ) -> None:
         size = have
         try:
             with self.part.open("ab") as out, _transport(web, str(response.url)):
@@ -387,13 +417,16 @@ class _Partial:
                     for block in web._body(response, limit - have, per=1 << 23):
                         out.write(block)
                         size += len(block)
+                        web.receiving = size, total
                         if web.stop.is_set():
                             raise Stopped
                 finally:
+                    web.receiving = None
                     out.flush()
                     os.fsync(out.fileno())
         except _Transient as fault:
-            raise _Transient(str(fault), gained=size - have) from None
+            # What was there before this attempt is not gained when it comes once more.
+            raise _Transient(str(fault), gained=size - before) from None
 
     def _noted(self) -> dict[str, Any]:
         try:

@@ -8,6 +8,7 @@ manifest and in the listing's order, so that neither threads nor interruptions c
 from __future__ import annotations
 
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -24,13 +25,13 @@ from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
-from .client import Patience, Refused, Web
+from .client import FILES, Patience, Refused, Web
 from .fetched import LISTING, write_labels
-from .folder import PICTURES, claimed, reconcile, settle
+from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
 from .pacing import Stopped
 from .pictures import examined, stem_of, store
-from .source import Page, WebSource
+from .source import Page, WebSource, Withheld
 
 NEAR = 6
 """Bits of 64 by which perceptual hashes of near duplicates may differ."""
@@ -55,6 +56,8 @@ class Progress:
     done: int = 0
     stored: int = 0
     bytes: int = 0
+    file: tuple[int, int | None] | None = None
+    """Bytes that a file has by now and is to have, while one is downloaded: an archive."""
 
 
 @dataclass
@@ -95,7 +98,7 @@ def fetch(
     with claimed(folder):
         manifest = Manifest(folder)
         try:
-            manifest.begin(identity)
+            manifest.begin(identity, source.edition(options))
             found = reconcile(manifest, folder)
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
@@ -103,10 +106,13 @@ def fetch(
                 run.work(advance)
             if not (manifest.settled and (folder / PICTURES / LISTING).exists()):
                 settle(manifest, NEAR)
-                reconcile(manifest, folder)
+                set_aside(reconcile(manifest, folder).values(), folder)
                 write_labels(folder, manifest)
                 manifest.end_settling()
-            return _report(manifest, folder)
+            report = _report(manifest, folder)
+            if not report.failed:  # pictures that are lost later bring it here again
+                shutil.rmtree(folder / FILES, ignore_errors=True)
+            return report
         finally:
             manifest.close()
 
@@ -234,7 +240,8 @@ class _Run:
                 self.manifest.record(batch, self.terms)
                 batch.clear()
                 written = time.monotonic()
-            if news:
+            self.progress.file = self.web.receiving
+            if news or self.progress.file:
                 advance(self.progress)
         if batch:
             self.manifest.record(batch, self.terms)
@@ -318,6 +325,8 @@ class _Run:
             data = self.source.fetch(self.options, item, self.web)
         except Unreadable as error:
             return Outcome(item.key, "skipped", error=f"unreadable: {error}")
+        except Withheld as error:
+            return Outcome(item.key, "skipped", error=f"withheld: {error}")
         except Refused as error:
             state = "skipped" if error.status in GONE else "failed"
             return Outcome(item.key, state, error=f"refused ({error.status}): {error}")

@@ -56,13 +56,14 @@ class Fetched(Source[FetchedOptions], api=1):
             raise Unreadable(error.strerror or str(error)) from None
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether everything was listed and asked for, so that a fetch would ask nothing new."""
+def is_complete(folder: Path, edition: str) -> bool:
+    """Whether everything of that edition was listed and asked for: a fetch would ask nothing."""
     if not (folder / FILE).is_file():
         return False
     manifest = Manifest(folder)
     try:
-        return manifest.listed and not manifest.counts().get("pending")
+        current = manifest.listed and manifest.edition == edition
+        return current and not manifest.counts().get("pending")
     finally:
         manifest.close()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from filelock import FileLock, Timeout
 from ..data.cleaning import NearDuplicates
 from ..errors import GanctlError, UserError
 from .manifest import Manifest
+from .pictures import OURS
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
+REMOVED = "removed"
+"""What is not listed any more; it is taken back from here if it is listed again."""
 
 
 def folder_name(name: str, identity: Mapping[str, Any]) -> str:
@@ -50,12 +53,12 @@ def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
     places = {"stored": str(folder / PICTURES), "duplicate": str(folder / DUPLICATES)}
     there: dict[str, str] = {}
-    for place in places.values():
-        with os.scandir(place) as files:
+    for place in (str(folder / REMOVED), *reversed(places.values())):
+        with os.scandir(place) if os.path.isdir(place) else nullcontext(()) as files:
             for file in files:
                 if file.name.endswith(".part"):
                     os.unlink(file)
-                else:
+                elif OURS.fullmatch(file.name.partition(".")[0]):
                     there[file.name] = file.path
     lost = []
     for row in manifest.rows():
@@ -69,6 +72,13 @@ def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
             os.replace(found, right)
     manifest.lose(lost)
     return {Path(name).stem: Path(file) for name, file in there.items()}
+
+
+def set_aside(files: Iterable[Path], folder: Path) -> None:
+    """Take files that no listed item stands for out of the way."""
+    for file in files:
+        (folder / REMOVED).mkdir(exist_ok=True)
+        file.replace(folder / REMOVED / file.name)
 
 
 def settle(manifest: Manifest, near: int) -> None:

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS items (
     number INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, uri TEXT NOT NULL, label TEXT,
     meta TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'pending', file TEXT, sha256 TEXT, phash TEXT,
     bytes INTEGER, width INTEGER, height INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT, terms TEXT, fetched_at TEXT
+    error TEXT, terms TEXT, fetched_at TEXT, listed INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX IF NOT EXISTS items_by_state ON items (state, number);
 """
@@ -85,15 +85,18 @@ class Manifest:
     def close(self) -> None:
         self._db.close()
 
-    def begin(self, identity: Mapping[str, Any]) -> None:
+    def begin(self, identity: Mapping[str, Any], edition: str = "") -> None:
         """Take the folder up for this identity; items that failed before are due again.
 
-        Raises `UserError` when the folder is of another.
+        With another `edition` of the listing than before, it is made again from the start, and
+        of the items only those that are stored are remembered. Raises `UserError` when the
+        folder is of another identity.
         """
         there = self._fact("identity")
         text = redacted(json.dumps(dict(identity), sort_keys=True))
         if there is None:
-            self._set_fact("identity", text)
+            with self._guard():
+                self._put("identity", text)
         elif there != text:
             old, new = json.loads(there), json.loads(text)
             names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
@@ -102,7 +105,19 @@ class Manifest:
                 f"{self._file.parent}: holds another fetch ({differs}); "
                 "name another folder with --out"
             )
-        self._run("UPDATE items SET state = 'pending' WHERE state = 'failed'")
+        if self.edition not in (None, edition):
+            self.forget_listing()
+        with self._transaction():
+            if self.edition not in (None, edition):
+                self._db.execute("DELETE FROM items WHERE state NOT IN ('stored', 'duplicate')")
+                self._db.execute("UPDATE items SET listed = 0")
+            self._put("edition", edition)
+            self._db.execute("UPDATE items SET state = 'pending' WHERE state = 'failed'")
+
+    @property
+    def edition(self) -> str | None:
+        """Of the listing, as the folder was taken up for it last."""
+        return self._fact("edition")
 
     @property
     def cursor(self) -> str | None:
@@ -121,15 +136,21 @@ class Manifest:
         notes: Iterable[str] = (),
         room: int | None = None,
     ) -> int:
-        """Record a page and its cursor together; known keys are passed over. Gives the new ones.
+        """Record a page and its cursor together; gives how many items are new.
 
-        `room`: of these, so many at the most.
+        `room`: of these, so many at the most. Keys that this listing had before are passed
+        over; of those from an earlier edition of it, address, label and meta are taken anew.
         """
         rows = [
             (i.key, i.uri, i.label, redacted(json.dumps(dict(i.meta), sort_keys=True)))
             for i in items
         ]
         with self._transaction():
+            self._db.executemany(
+                "UPDATE items SET uri = ?2, label = ?3, meta = ?4, listed = 1 "
+                "WHERE key = ?1 AND listed = 0",
+                rows,
+            )
             fresh = 0
             for row in rows:
                 if room is not None and fresh >= room:
@@ -145,13 +166,15 @@ class Manifest:
         return fresh
 
     def end_listing(self) -> None:
-        """Remember that nothing is left to be listed."""
-        self._set_fact("listed", "yes")
+        """Remember that nothing is left to be listed; what only an earlier edition had goes."""
+        with self._transaction():
+            self._db.execute("DELETE FROM items WHERE listed = 0")
+            self._put("listed", "yes")
 
     def forget_listing(self) -> None:
         """Another run lists from the beginning."""
         with self._transaction():
-            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed')")
+            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed', 'settled')")
             self._db.execute("DELETE FROM notes")
 
     def notes(self) -> tuple[str, ...]:
@@ -211,7 +234,8 @@ class Manifest:
 
     def end_settling(self) -> None:
         """Remember that duplicates are found, moved, and left out of the labels."""
-        self._set_fact("settled", "yes")
+        with self._guard():
+            self._put("settled", "yes")
 
     def _unsettle(self) -> None:
         self._db.execute("DELETE FROM facts WHERE name = 'settled'")
@@ -256,10 +280,6 @@ class Manifest:
     def _fact(self, name: str) -> str | None:
         rows = self._run("SELECT value FROM facts WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
-
-    def _set_fact(self, name: str, value: str) -> None:
-        with self._guard():
-            self._put(name, value)
 
     def _put(self, name: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

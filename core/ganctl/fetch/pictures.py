@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from ..plugin import Item
 from .manifest import Outcome
 
 SUFFIX = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
+
+OURS = re.compile("[0-9a-f]{32}")
+"""What `stem_of` gives: other files in the folder are left alone."""
 
 _IN_FLIGHT = Budget(128_000_000)
 """Pixels that are being decoded at a time."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..errors import GanctlError
 from ..options import dump
 from ..plugin import Item, O, Source
+from ..web import Unreachable
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 MAX_BODY = 64 * 2**20
 """Bytes of an answer that is kept in memory, where a request does not say otherwise."""
+
+
+class Withheld(Unreachable):
+    """Whoever publishes the picture does not want it taken for this; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,10 @@ class Page:
 class Request:
     """One question to a server.
 
-    `every`: at least so many seconds between two to this host. `limit`: bytes of the answer.
+    `every`: at least so many seconds between two to this host; they count from the end of the
+    answer if `strict`, so that no two arrive closer, however long the way of one was.
+    `limit`: bytes of the answer. `admit` is called with the headers of a good answer, and of
+    each redirect, before a body is read; what it raises ends the request (`Withheld`).
     `digests`: checksums by name (md5, sha256, crc32c). `base`: the address that the user named,
     under which this one was found: only if that is on this machine may this one lead there;
     None: the user named `url` itself. Headers and form fields that are `Secret` go to the host
@@ -77,9 +85,11 @@ class Request:
     json: Any = None
     form: Mapping[str, str | Secret] | None = None
     every: float = 0.0
+    strict: bool = False
     limit: int = MAX_BODY
     digests: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
+    admit: Callable[[Sequence[tuple[str, str]]], None] | None = None
 
 
 class WebSource(Source[O]):
@@ -124,14 +134,22 @@ class WebSource(Source[O]):
     def fetch(self, options: O, item: Item, web: Web) -> bytes:
         """The encoded picture: the answer to `request`, unless it lies in an archive.
 
-        Called from several threads. Raises `Unreadable` for a picture that must be left out,
-        `Unreachable` for one that may come another time.
+        Called from several threads. Raises `Unreadable` or `Withheld` for a picture that must be
+        left out, `Unreachable` for one that may come another time.
         """
         return web.send(self.request(options, item)).body
 
     def identity(self, options: O) -> Mapping[str, Any]:
         """What a folder's content depends on: one folder is for one identity."""
         return dump(options)
+
+    def edition(self, options: O) -> str:
+        """Changes when a listing is out of date, as when its file was edited.
+
+        It is made again then: what is new is fetched, what is there already is not asked for,
+        and what is not listed any more leaves the set.
+        """
+        return ""
 
     curated: ClassVar[bool] = False
 

@@ -69,7 +69,9 @@ def to_fetch(source: Choice | None) -> bool:
     """Whether its pictures come from the web and are not all here."""
     if source is None or not isinstance(source.plugin, WebSource):
         return False
-    return not is_complete(fetch_folder(source))
+    with source.entry.guard():
+        edition = source.plugin.edition(source.options)
+    return not is_complete(fetch_folder(source), edition)
 
 
 def local(source: Choice) -> Choice:

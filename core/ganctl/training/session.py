@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import sys
@@ -19,21 +18,19 @@ import torch
 from .. import checkpoint, model, random
 from ..data.dataset import Dataset
 from ..data.loader import Loader
-from ..data.picture_set import PictureSet
 from ..data.statistics import read_account
 from ..errors import GanctlError, Interrupted, UserError
-from ..evaluation import Generated, Measurement, default_samples, open_evaluators
 from ..files import write_atomically
 from ..hooks import Hooks, as_figures
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
-from .best import Best, beats, find_best
 from .device import peak_memory, pick_device
 from .ema import EMA
+from .judge import Judge
 from .loop import train
 from .optim import AdamSettings, PlayerOptimizer
 from .plan import Plan
-from .run import METRICS, WARNINGS, Run, read_log
+from .run import WARNINGS, Run, read_log
 from .schedule import parse_schedule
 from .state import State
 from .tally import Tally
@@ -77,8 +74,9 @@ class Session:
         self._logged = (time.monotonic(), 0)  # when, at how many images
         self.warned: set[str] = set()
         """What the user was warned of: the subjects."""
-        self._measurement = self._open_measurement()
-        self._best: Best | None = None
+        self._judge = None
+        if plan.evaluation is not None:
+            self._judge = Judge(plan, plan.evaluation, dataset, self.device)
         self._seconds = 0.0  # of training before this process
         self.taken_over: Report | None = None
         """What a run that begins took from a trained model, if it was given one."""
@@ -90,8 +88,8 @@ class Session:
 
     def look_at_set(self, advance: Callable[[int], None] = lambda count: None) -> None:
         """The evaluators, if there are any, see what they hold generated images against."""
-        if self._measurement is not None:
-            self._measurement.see_reals(advance)
+        if self._judge is not None:
+            self._judge.see_reals(advance)
 
     def begin(self) -> None:
         """A new run: the networks see what they will be trained on, and take over a model.
@@ -138,12 +136,9 @@ class Session:
         self.warned = {str(record.get("about")) for record in read_log(run.folder, WARNINGS)}
         if self.taken_over is not None:
             write_atomically(run.folder / FILE, self.taken_over.text().encode())
-        if self.plan.evaluators:
-            self._note_evaluators()
-            way = self.plan.evaluators[0].plugin.better
-            self._best = find_best(run.folder, read_log(run.folder, METRICS), way)
-            if self._best is not None:
-                self._best.write(run.folder)
+        judge = self._judge
+        if judge is not None:
+            judge.begin(run)
         progress = Progress(self.state.step, self.images, self.total)
         self.hooks.call("start", session=self)
         listening = self.hooks.listens("step")
@@ -168,10 +163,8 @@ class Session:
                     done = progress.images >= self.total
                     last = done or stop
                     better = False
-                    if self.plan.evaluation is not None and (
-                        done or _passed(progress.images, batch, self._evaluate_every)
-                    ):
-                        better = self._evaluate_or_save(progress)
+                    if judge is not None and (done or _passed(progress.images, batch, judge.every)):
+                        better = self._judge_or_save(judge, progress)
                     minutes = (time.monotonic() - saved_at) / 60
                     save = (
                         last
@@ -263,35 +256,11 @@ class Session:
         self.run.log({**record, "warning": message}, WARNINGS)
         print(f"ganctl: warning: at {progress.kimg:,.1f} kimg: {message}", file=sys.stderr)
 
-    def _note_evaluators(self) -> None:
-        """What the figures of metrics.jsonl must be quoted with, in evaluators.json."""
-        assert self._measurement is not None
-        assert self.plan.evaluation is not None
-        samples = self.plan.evaluation.samples or default_samples(len(self._dataset))
-        about = {name: e.about() for name, (_, e) in self._measurement.evaluators.items()}
-        facts = {"reals": len(self._dataset), "samples": samples, "seed": self.plan.settings.seed}
-        text = json.dumps({**facts, "evaluators": about}, indent=2) + "\n"
-        write_atomically(self.run.folder / "evaluators.json", text.encode())
-
-    def _open_measurement(self) -> Measurement | None:
-        if not self.plan.evaluators:
-            return None
-        return Measurement(
-            open_evaluators(self.plan.evaluators, self.plan.spec),
-            PictureSet(self._dataset, self.device, keep_features=True),
-        )
-
-    @property
-    def _evaluate_every(self) -> float | None:
-        request = self.plan.evaluation
-        every = None if request is None else request.every
-        return every or self.plan.settings.checkpoint_every
-
-    def _evaluate_or_save(self, progress: Progress) -> bool:
+    def _judge_or_save(self, judge: Judge, progress: Progress) -> bool:
         """An evaluator that fails ends the run, but costs nothing of what was trained."""
         start = time.monotonic()
         try:
-            better = self._evaluate(progress)
+            better = judge.measure(self, progress)
         except GanctlError:
             self._tick(progress)
             self._save(progress)
@@ -299,41 +268,6 @@ class Session:
         then, images = self._logged
         self._logged = then + time.monotonic() - start, images  # the rate is that of training
         return better
-
-    def _evaluate(self, progress: Progress) -> bool:
-        """Measure the generator; whether it is the best so far."""
-        request, plan = self.plan.evaluation, self.plan
-        assert request is not None
-        assert self._measurement is not None
-        generator = self.state.best_generator
-        generator.at(progress)
-        fakes = Generated(
-            generator,
-            request.samples or default_samples(len(self._dataset)),
-            plan.settings.seed,
-            classes=plan.spec.classes,
-            labels=self._dataset.labels,
-        )
-
-        def advance(done: int) -> None:
-            self.hooks.call("evaluating", session=self, images=done, total=fakes.samples)
-
-        figures = self._measurement(fakes, advance)
-        name = checkpoint.name_of(progress.images)
-        for note in self._measurement.notes:
-            self.warn(f"evaluate: {note}", note)
-        for title, picture in self._measurement.pictures.items():
-            save_png(picture, self.run.folder / "evaluations" / f"{name}-{title}.png")
-        metric, value = next(iter(figures.items()))
-        better = plan.evaluators[0].plugin.better
-        record = {"images": progress.images, "step": progress.step}
-        finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
-        self.run.log(record | finite, METRICS)
-        self.hooks.call("evaluate", session=self, progress=progress, figures=figures)
-        if not beats(value, self._best, better):
-            return False
-        self._best = Best(metric, value, better, progress.images, name)
-        return True
 
     def _sample(self, progress: Progress) -> Path:
         """A grid from the latents of seeds 0, 1, 2, …: what `ganctl generate` gives for them."""
@@ -394,7 +328,7 @@ class Session:
                 checkpoint.TRAINING: (self.state.tensors(), rest),
             },
         )
-        best = self._best
+        best = None if self._judge is None else self._judge.best
         if best is not None and best.checkpoint == folder.name:
             best.write(self.run.folder)
         spare = None if best is None else best.checkpoint
