@@ -57,8 +57,12 @@ class Services:
             "SPOTIFY_CLIENT_SECRET": people.app.secret,
             "BROWSER": f"{sys.executable} {Path(servers.__file__).with_name('browser.py')} %s",
             "XDG_CONFIG_HOME": self._stack.enter_context(tempfile.TemporaryDirectory()),
+            "XDG_DATA_HOME": self._stack.enter_context(tempfile.TemporaryDirectory()),
         }
-        where = f"--source.api-url {spotify.api.url} --source.accounts-url {spotify.accounts.url}"
+        where = (
+            f"--source.api-url {spotify.api.url} --source.accounts-url {spotify.accounts.url} "
+            "--source.redirect-port 0"
+        )
         return _with_options("spotify", where)
 
     def _coverart(self) -> Adapt:

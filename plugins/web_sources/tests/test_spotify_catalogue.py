@@ -266,7 +266,6 @@ def test_a_plan_takes_a_request_for_each_query(spotify: Spotify) -> None:
         query=("genre:jazz", "genre:rock"),
         years="1960-1989",
         playlists=(spotify.others.id, spotify.private.id),
-        mine=True,
     )
     with web() as client:
         plan = Source().plan(wanted, client)
@@ -284,6 +283,11 @@ def test_a_plan_takes_a_request_for_each_query(spotify: Spotify) -> None:
     assert any("about 1 min" in note for note in plan.notes)
     with web() as client:
         assert Source().plan(options(spotify, years="1960-2020", limit=12), client).items == 12
+        own = Source().plan(options(spotify, mine=True), client)
+        assert own.items == len(spotify.mine.entries) + len(spotify.shared.entries)
+        shared = options(spotify, playlists=(spotify.shared.id,))
+        spotify.mode = "dev2026"
+        assert Source().plan(shared, client).items == len(spotify.shared.entries)
 
 
 def test_an_entry_alone_is_read(spotify: Spotify) -> None:
