@@ -273,7 +273,8 @@ def playlists_of_user(api: Api) -> list[Playlist]:
         for each in page.items:
             owner = each.get("owner")
             own = isinstance(owner, dict) and owner.get("id") == me
-            if (own or each.get("collaborative")) and _is_id(each.get("id")):
+            known = re.fullmatch(ID, _text(each.get("id")))
+            if known and (own or each.get("collaborative")):
                 content = each.get("items") or each.get("tracks")
                 total = content.get("total") if isinstance(content, dict) else 0
                 count = total if isinstance(total, int) else 0
@@ -339,11 +340,7 @@ def _albums(tracks: Any) -> list[dict[str, Any]]:
 
 
 def _identified(albums: Any) -> list[dict[str, Any]]:
-    return [album for album in albums if isinstance(album, dict) and _is_id(album.get("id"))]
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(ID, value) is not None
+    return [album for album in albums if isinstance(album, dict) and _text(album.get("id"))]
 
 
 def _text(value: Any) -> str:
