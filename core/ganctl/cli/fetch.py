@@ -82,8 +82,16 @@ def run(argv: list[str]) -> int:
 
 def terms_of(choice: Choice, accepted: str, permission: str) -> str:
     """What the manifest keeps of the terms. Raises `UserError` before anything is asked."""
+    name = choice.entry.name
     with choice.entry.guard():
-        return agreed(choice.entry.name, choice.plugin.terms(choice.options), accepted, permission)
+        terms = choice.plugin.terms(choice.options)
+    kept = agreed(name, terms, accepted, permission)
+    if terms is not None and terms.training == "unclear":
+        say(
+            f"{name}: its terms ({terms.url}) do not say whether a model may be trained on this: "
+            "that is for you to find out"
+        )
+    return kept
 
 
 def plan_of(choice: Choice) -> Plan:
@@ -125,8 +133,14 @@ def bring(choice: Choice, folder: Path, terms: str) -> Report:
         with progress("fetching", None, "pictures") as update:
 
             def advance(now: Progress) -> None:
-                kept = f"{now.stored:,} kept, {now.bytes / 1e6:,.0f} MB"
-                update(now.done, kept, now.listed if now.complete else None)
+                if now.file is None:
+                    note = f"{now.stored:,} kept, {now.bytes / 1e6:,.0f} MB"
+                else:
+                    have, total = now.file
+                    note = (
+                        f"archive: {have / 1e6:,.0f}{f' of {total / 1e6:,.0f}' if total else ''} MB"
+                    )
+                update(now.done, note, now.listed if now.complete else None)
 
             report = fetch(
                 choice.plugin,
@@ -149,7 +163,5 @@ def tell(report: Report) -> None:
         key, why = report.first[reason]
         detail = f"{key}{why.removeprefix(reason)}"
         say(f"  left out {number:,}: {reason} ({'such as ' if number > 1 else ''}{detail})")
-    for note in report.notes:
-        say(f"  {note}")
     if report.failed:
         say(f"  {report.failed:,} may come another time: run the same command again")

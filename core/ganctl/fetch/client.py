@@ -126,6 +126,8 @@ class Web:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.patience = patience or Patience()
         self.stop = threading.Event()
+        self.receiving: tuple[int, int | None] | None = None
+        """Bytes that a file has by now and is to have, while one is downloaded."""
         self._folder = folder
         self._pacer = Pacer(self.stop)
         self._addresses = Addresses()
@@ -387,7 +389,7 @@ class _Partial:
                 self._forget()
                 raise TooLarge(f"{total:,} bytes, more than the {request.limit:,} that it may have")
             if response.status_code != 416:
-                self._append(web, response, have, before, request.limit)
+                self._append(web, response, have, before, total, request.limit)
         if total is not None and (size := self.part.stat().st_size) != total:
             if size > total:
                 self._forget()
@@ -400,7 +402,13 @@ class _Partial:
         sync_folder(self.target.parent)
 
     def _append(
-        self, web: Web, response: httpx2.Response, have: int, before: int, limit: int
+        self,
+        web: Web,
+        response: httpx2.Response,
+        have: int,
+        before: int,
+        total: int | None,
+        limit: int,
     ) -> None:
         size = have
         try:
@@ -409,9 +417,11 @@ class _Partial:
                     for block in web._body(response, limit - have, per=1 << 23):
                         out.write(block)
                         size += len(block)
+                        web.receiving = size, total
                         if web.stop.is_set():
                             raise Stopped
                 finally:
+                    web.receiving = None
                     out.flush()
                     os.fsync(out.fileno())
         except _Transient as fault:

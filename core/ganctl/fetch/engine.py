@@ -54,6 +54,8 @@ class Progress:
     done: int = 0
     stored: int = 0
     bytes: int = 0
+    file: tuple[int, int | None] | None = None
+    """Bytes that a file has by now and is to have, while one is downloaded: an archive."""
 
 
 @dataclass
@@ -230,7 +232,8 @@ class _Run:
                 self.manifest.record(batch, self.terms)
                 batch.clear()
                 written = time.monotonic()
-            if news:
+            self.progress.file = self.web.receiving
+            if news or self.progress.file:
                 advance(self.progress)
         if batch:
             self.manifest.record(batch, self.terms)

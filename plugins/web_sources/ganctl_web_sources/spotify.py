@@ -189,10 +189,10 @@ class Spotify(WebSource[SpotifyOptions], api=1):
             else:
                 steps = self._pages_of(part, options, tokens, api, position)
                 meta = {"playlist": f"https://open.spotify.com/playlist/{part.id}"}
-                if options.label == "playlist":
-                    user = self._user_reads_playlists(options, tokens)
-                    label = part.title or title_of(api, part.id, user=user) or part.id
             for step in steps:
+                if isinstance(part, Playlist) and options.label == "playlist" and not label:
+                    user = self._user_reads_playlists(options, tokens)  # they may have signed in
+                    label = part.title or title_of(api, part.id, user=user) or part.id
                 items = [
                     item_of(album, label or _label_of_album(options.label, album), meta)
                     for album in step.albums

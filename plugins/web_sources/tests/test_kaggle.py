@@ -6,7 +6,7 @@ import random
 import sqlite3
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from servers import (
     Body,
     Call,
     Delay,
+    Drip,
     Drop,
     Html,
     Ignore,
@@ -32,7 +33,7 @@ from servers.odd import bad_archives
 
 from ganctl import GanctlError, UserError, Web
 from ganctl.fetch.client import Later, Patience
-from ganctl.fetch.engine import Report, fetch
+from ganctl.fetch.engine import Progress, Report, fetch
 from ganctl_web_sources.kaggle import Kaggle as Source
 from ganctl_web_sources.kaggle import KaggleOptions
 
@@ -59,10 +60,11 @@ def run(
     out: Path,
     dataset: str = "someone/covers",
     patience: Patience = QUICK,
+    advance: Callable[[Progress], None] = lambda progress: None,
     **more: Any,
 ) -> Report:
     options = KaggleOptions(dataset, api_url=server.api.url, **more)
-    return fetch(Source(), options, out, name="kaggle", patience=patience)
+    return fetch(Source(), options, out, name="kaggle", patience=patience, advance=advance)
 
 
 def rows(folder: Path) -> dict[str, dict[str, Any]]:
@@ -107,6 +109,16 @@ def test_a_dataset_comes_whole_and_the_archive_goes(server: Kaggle, tmp_path: Pa
     assert run(server, out, label="folder").stored == 12
     assert asked(server, 3) == ["DownloadDataset", "archive.zip"]
     assert not (out / "files").exists()
+
+
+def test_a_download_tells_how_far_it_is(server: Kaggle, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    server.script.on("*.zip", Drip(50_000, 0.3))
+    run(server, tmp_path, advance=lambda now: seen.append(now.file) if now.file else None)
+    size = len(server.datasets["someone", "covers"].versions[0].content)
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 1
+    assert {total for _, total in seen} == {size}
 
 
 def test_a_plan_is_one_request(server: Kaggle) -> None:
