@@ -91,6 +91,7 @@ def wait_for_bytes(server: Kaggle, request: int, count: int) -> None:
     raise AssertionError("it does not come")
 
 
+@pytest.mark.slow
 def test_over_tls_with_a_private_authority(authority: Authority, user: User) -> None:
     with Kaggle(tls=authority) as server:
         server.add("someone/covers", WHOLE)
@@ -107,6 +108,7 @@ def test_over_tls_with_a_private_authority(authority: Authority, user: User) -> 
         assert all(entry.secure for entry in server.journal.requests())
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_it_goes_on_with_the_same_version(
     server: Kaggle, user: User
 ) -> None:
@@ -134,6 +136,7 @@ def test_interrupted_and_killed_it_goes_on_with_the_same_version(
     assert len(server.journal.requests("*.zip")) == 3
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_came(server: Kaggle, user: User) -> None:
     status, said = user.run(server, size=200 * 1024)
     assert status == 1
@@ -163,6 +166,7 @@ def test_what_is_no_archive_is_one_line(server: Kaggle, user: User) -> None:
     assert user.pictures() == COVERS
 
 
+@pytest.mark.slow
 def test_a_private_dataset_and_its_secrets(server: Kaggle, user: User) -> None:
     """Refused without and with wrong ones; with the right ones they are left nowhere."""
     server.datasets["someone", "covers"].private = True
