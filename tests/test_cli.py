@@ -22,6 +22,7 @@ CLI = Any  # the fixture `ganctl` of conftest.py
 
 COMMANDS = [
     "train",
+    "fetch",
     "prepare",
     "inspect",
     "resume",

@@ -148,7 +148,7 @@ def test_terms_come_before_every_request(ganctl: CLI, shop: Server) -> None:
     for command in ("fetch --out x", "fetch --dry-run", "train", "train --dry-run"):
         refused = ganctl(*command.split(), *options)
         assert refused.returncode == 2
-        assert "“no machine shall look” (https://shop.example/terms#1)" in refused.stderr
+        assert "no machine shall look (https://shop.example/terms#1)" in refused.stderr
         assert '--accept-terms shop@2026-01-01 --permission "who granted it' in refused.stderr
         assert "Draw." in refused.stderr
     other = ganctl("fetch", *options, "--accept-terms", "shop@2020-01-01", "--permission", "me")

@@ -52,11 +52,27 @@ def test_covers_are_no_discs() -> None:
 
 
 def test_a_picture_smaller_and_compressed_anew_has_nearly_the_same_hash() -> None:
-    pytest.importorskip("imagehash")
     one, other = noise(0, 256), noise(1, 256)
     value = perceptual_hash(one)
     assert (value ^ perceptual_hash(one.resize((100, 100)))).bit_count() <= 4
     assert (value ^ perceptual_hash(other)).bit_count() >= 14
+
+
+def test_the_hash_is_that_of_imagehash() -> None:
+    imagehash = pytest.importorskip("imagehash")
+
+    def theirs(image: Image.Image) -> int:
+        return int(str(imagehash.phash(image)), 16)
+
+    random = np.random.default_rng(0)
+    pictures = [Image.new("RGB", (64, 48), level) for level in ("black", "gray", "white", "tomato")]
+    for height, width in random.integers(8, 100, (200, 2)):
+        pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        pictures.append(Image.fromarray(pixels))
+    for mode in ("1", "L", "P", "LA", "RGBA", "CMYK"):
+        pictures.append(noise(2).convert(mode))
+    for picture in pictures:
+        assert perceptual_hash(picture) == theirs(picture)
 
 
 def test_near_duplicates_are_found_within_the_distance() -> None:

@@ -145,7 +145,6 @@ def test_what_is_not_wanted_is_left_out(
 
 
 def test_near_duplicates_are_left_out(tmp_path: Path) -> None:
-    pytest.importorskip("imagehash")
     smooth = Image.open(io.BytesIO(drawn(1, 8, 8))).resize((64, 64), Image.Resampling.BICUBIC)
     contents = {}
     for name, image in {"a": smooth, "b": smooth.resize((50, 50))}.items():

@@ -82,8 +82,16 @@ def run(argv: list[str]) -> int:
 
 def terms_of(choice: Choice, accepted: str, permission: str) -> str:
     """What the manifest keeps of the terms. Raises `UserError` before anything is asked."""
+    name = choice.entry.name
     with choice.entry.guard():
-        return agreed(choice.entry.name, choice.plugin.terms(choice.options), accepted, permission)
+        terms = choice.plugin.terms(choice.options)
+    kept = agreed(name, terms, accepted, permission)
+    if terms is not None and terms.training == "unclear":
+        say(
+            f"{name}: its terms ({terms.url}) do not say whether a model may be trained on this: "
+            "that is for you to find out"
+        )
+    return kept
 
 
 def plan_of(choice: Choice) -> Plan:

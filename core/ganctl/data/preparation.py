@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..options import Opt
 from ..plugin import Source
 from ..spec import ImageSpec
-from .cleaning import check_perceptual_hash, deviation, is_disc, perceptual_hash
+from .cleaning import deviation, is_disc, perceptual_hash
 from .faces import check_faces, face_crops
 from .framing import frame
 from .parallel import Budget
@@ -104,8 +104,6 @@ class Preparation:
             raise UserError("format: jpeg holds no alpha; use png, or --channels rgb")
         if self.crop == "anime-face":
             check_faces()
-        if self.near_duplicates is not None:
-            check_perceptual_hash()
 
     def decided(self, source: Source[Any], options: Any) -> Preparation:
         """With nothing left to `auto`."""

@@ -1,4 +1,4 @@
-"""Checksums that servers name: md5 and sha256 of the standard library, and CRC-32C in NumPy."""
+"""Checksums that servers name: md5, sha256, and CRC-32C from google-crc32c."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from ..errors import GanctlError
 
-_POLYNOMIAL = 0x82F63B78
 _HEX = re.compile("(?:[0-9a-fA-F]{2}){4}|[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
-_LANE = 256
-"""Bytes that each lane of a vectorised CRC goes through."""
 
 
 class _Hash(Protocol):
@@ -26,91 +20,14 @@ class _Hash(Protocol):
     def digest(self) -> bytes: ...
 
 
-class Crc32c:
-    """The Castagnoli CRC, as hashlib's objects are: some 100 MB/s."""
+def _new(name: str) -> _Hash | None:
+    """None for a checksum of another name."""
+    if name == "crc32c":
+        from google_crc32c import Checksum
 
-    def __init__(self) -> None:
-        self._crc = 0xFFFFFFFF
-
-    def update(self, data: bytes, /) -> None:
-        table = _table()
-        lanes = len(data) // _LANE
-        if lanes >= 16:
-            block = np.frombuffer(data, np.uint8, lanes * _LANE).reshape(lanes, _LANE)
-            states = np.zeros(lanes, np.uint32)
-            for column in np.ascontiguousarray(block.T):
-                states = table[(states ^ column) & 0xFF] ^ (states >> np.uint32(8))
-            self._crc = _shift(self._crc, lanes * _LANE) ^ _joined(states)
-            data = data[lanes * _LANE :]
-        crc = self._crc
-        for byte in data:
-            crc = int(table[(crc ^ byte) & 0xFF]) ^ (crc >> 8)
-        self._crc = crc
-
-    def digest(self) -> bytes:
-        return (self._crc ^ 0xFFFFFFFF).to_bytes(4, "big")
-
-
-def _joined(states: np.ndarray[Any, np.dtype[np.uint32]]) -> int:
-    """The state after all lanes one after the other, from each lane's own, begun at 0."""
-    length = _LANE
-    while len(states) > 1:
-        if len(states) % 2:  # zeros in front change nothing
-            states = np.concatenate([np.zeros(1, np.uint32), states])
-        states = _shifted(states[0::2], length) ^ states[1::2]
-        length *= 2
-    return int(states[0])
-
-
-def _shifted(
-    states: np.ndarray[Any, np.dtype[np.uint32]], length: int
-) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """The states after so many zero bytes more: linear, so bit by bit."""
-    moved = np.zeros_like(states)
-    for bit, image in enumerate(_zeros(length)):
-        moved ^= np.where((states >> np.uint32(bit)) & np.uint32(1), np.uint32(image), 0).astype(
-            np.uint32
-        )
-    return moved
-
-
-def _shift(state: int, length: int) -> int:
-    images = _zeros(length)
-    moved = 0
-    for bit in range(32):
-        moved ^= images[bit] if state >> bit & 1 else 0
-    return moved
-
-
-@lru_cache(maxsize=256)
-def _zeros(length: int) -> tuple[int, ...]:
-    """Where each bit of a state goes by `length` zero bytes."""
-    if length == 0:
-        return tuple(1 << bit for bit in range(32))
-    if length == 1:
-        table = _table()
-        return tuple(int(table[(1 << bit) & 0xFF]) ^ (1 << bit >> 8) for bit in range(32))
-    half = _zeros(length // 2)
-    twice = tuple(_apply(half, image) for image in half)
-    return tuple(_apply(_zeros(1), image) for image in twice) if length % 2 else twice
-
-
-def _apply(matrix: tuple[int, ...], state: int) -> int:
-    moved = 0
-    for bit in range(32):
-        moved ^= matrix[bit] if state >> bit & 1 else 0
-    return moved
-
-
-@lru_cache(maxsize=1)
-def _table() -> np.ndarray[Any, np.dtype[np.uint32]]:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
-    return table.astype(np.uint32)
-
-
-_KINDS: dict[str, Any] = {"md5": hashlib.md5, "sha256": hashlib.sha256, "crc32c": Crc32c}
+        crc: _Hash = Checksum()  # type: ignore[no-untyped-call]
+        return crc
+    return hashlib.new(name) if name in ("md5", "sha256") else None
 
 
 class Digests:
@@ -120,9 +37,9 @@ class Digests:
         self._wanted: dict[str, bytes] = {}
         self._hashes: dict[str, _Hash] = {}
         for name, text in wanted.items():
-            if name in _KINDS:
-                self._hashes[name] = _KINDS[name]()
-                self._wanted[name] = _decoded(text, len(self._hashes[name].digest()))
+            if (new := _new(name)) is not None:
+                self._hashes[name] = new
+                self._wanted[name] = _decoded(text, len(new.digest()))
 
     def update(self, data: bytes) -> None:
         """Take the next bytes in."""

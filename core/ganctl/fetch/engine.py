@@ -7,7 +7,6 @@ manifest and in the listing's order, so that neither threads nor interruptions c
 
 from __future__ import annotations
 
-import importlib.util
 import queue
 import shutil
 import signal
@@ -93,8 +92,7 @@ def fetch(
     flight is saved; `UserError` for a folder that is another's or in use; `GanctlError` when
     the listing cannot go on, a server asks for a long pause, or nothing at all can be had.
     """
-    near = NEAR if importlib.util.find_spec("imagehash") else None
-    identity = {"source": name, **source.identity(options), "near_duplicates": near}
+    identity = {"source": name, **source.identity(options), "near_duplicates": NEAR}
     with claimed(folder):
         manifest = Manifest(folder)
         try:
@@ -102,10 +100,9 @@ def fetch(
             found = reconcile(manifest, folder)
             if not manifest.listed or manifest.counts().get("pending"):
                 web = Web(folder, patience, workers + 1)
-                hashed = near is not None
-                run = _Run(source, options, folder, manifest, web, found, terms, hashed, workers)
+                run = _Run(source, options, folder, manifest, web, found, terms, workers)
                 run.work(advance)
-            settle(manifest, near)
+            settle(manifest, NEAR)
             set_aside(reconcile(manifest, folder).values(), folder)
             write_labels(folder, manifest)
             report = _report(manifest, folder)
@@ -154,12 +151,11 @@ class _Run:
         web: Web,
         found: Mapping[str, Path],
         terms: str,
-        hashed: bool,
         workers: int,
     ) -> None:
         self.source, self.options, self.folder = source, options, folder
         self.manifest, self.web, self.found, self.terms = manifest, web, found, terms
-        self.hashed, self.workers, self.ahead = hashed, workers, AHEAD * workers
+        self.workers, self.ahead = workers, AHEAD * workers
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
         self.room = threading.Event()
@@ -313,7 +309,7 @@ class _Run:
         there = self.found.get(stem_of(item.key))
         if there is not None:
             with suppress(Unreadable, OSError):
-                return examined(item, there.read_bytes(), self.hashed)
+                return examined(item, there.read_bytes())
         if self.web.stop.is_set():
             raise Stopped
         try:
@@ -327,7 +323,7 @@ class _Run:
             return Outcome(item.key, state, error=f"refused ({error.status}): {error}")
         except Unreachable as error:
             return Outcome(item.key, "failed", error=f"unreachable: {error}")
-        return store(item, data, self.folder / PICTURES, self.hashed)
+        return store(item, data, self.folder / PICTURES)
 
 
 @dataclass(frozen=True)

@@ -78,10 +78,10 @@ def set_aside(files: Iterable[Path], folder: Path) -> None:
         file.replace(folder / REMOVED / file.name)
 
 
-def settle(manifest: Manifest, near: int | None) -> None:
+def settle(manifest: Manifest, near: int) -> None:
     """Find duplicates: the first of the listing is kept."""
     seen: dict[str, str] = {}
-    similar = NearDuplicates(-1 if near is None else near)
+    similar = NearDuplicates(near)
     changes = []
     for row in manifest.rows():
         why = ""

@@ -29,20 +29,20 @@ def stem_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def store(item: Item, data: bytes, folder: Path, hashed: bool) -> Outcome:
-    """Check the picture and store it, if it is one; `hashed`: with a perceptual hash.
+def store(item: Item, data: bytes, folder: Path) -> Outcome:
+    """Check the picture and store it, if it is one.
 
     Raises `GanctlError` when the disk refuses.
     """
     try:
-        outcome = examined(item, data, hashed)
+        outcome = examined(item, data)
     except Unreadable as error:
         return Outcome(item.key, "skipped", bytes=len(data), error=f"unreadable: {error}")
     _write(folder / outcome.file, data)
     return outcome
 
 
-def examined(item: Item, data: bytes, hashed: bool) -> Outcome:
+def examined(item: Item, data: bytes) -> Outcome:
     """What is recorded of a picture that is stored. Raises `Unreadable` for what is none."""
     if not data:
         raise Unreadable("an empty file")
@@ -52,8 +52,7 @@ def examined(item: Item, data: bytes, hashed: bool) -> Outcome:
     jpeg = kind == "JPEG"  # decoded at an eighth
     with _IN_FLIGHT.take(width * height // (64 if jpeg else 1)):
         image = go_through(image)
-        seen = image if jpeg or not hashed else make_right(image, 3)
-        phash = perceptual_hash(seen) if hashed else None
+        phash = perceptual_hash(image if jpeg else make_right(image, 3))
     return Outcome(
         item.key,
         "stored",

@@ -66,7 +66,7 @@ Row = tuple[int, str, str, str]
 
 
 def _text(path: Path, text: str) -> Iterator[Row]:
-    for line, written in enumerate(text.splitlines(), start=1):
+    for line, written in enumerate(io.StringIO(text, newline=None), start=1):
         if (url := written.strip()) and not url.startswith("#"):
             yield line, url, "", ""
 

@@ -72,7 +72,7 @@ class SpotifyOptions:
 
 
 class Spotify(WebSource[SpotifyOptions], api=1):
-    """Album covers from Spotify, for who may use them: searches and playlists."""
+    """Album covers of searches and playlists on Spotify, for those who hold permission."""
 
     references = (
         "https://developer.spotify.com/documentation/web-api",
@@ -153,7 +153,8 @@ class Spotify(WebSource[SpotifyOptions], api=1):
             requests += max(searches, math.ceil(shown / SEARCH_LIMIT) + searches // 2)
         for playlist in self._playlists(options):
             asker = self._user_reads_playlists(options, tokens)
-            step = next(playlist.pages(api, [], market, options.mode, user=asker))
+            steps = playlist.pages(api, [], market, options.mode, user=asker, sign_in=False)
+            step = next(steps)
             total = step.position[1] if step.position else len(step.albums)
             notes += step.notes
             items += total
@@ -187,7 +188,8 @@ class Spotify(WebSource[SpotifyOptions], api=1):
                 label = _label_of_search(options.label, part.query)
             else:
                 user = self._user_reads_playlists(options, tokens)
-                steps = part.pages(api, position, market, options.mode, user=user)
+                may = options.mode == "auto" and can_sign_in()
+                steps = part.pages(api, position, market, options.mode, user=user, sign_in=may)
                 meta = {"playlist": f"https://open.spotify.com/playlist/{part.id}"}
                 if options.label == "playlist":
                     label = part.title or title_of(api, part.id, user=user) or part.id

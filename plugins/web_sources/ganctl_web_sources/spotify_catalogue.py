@@ -26,6 +26,11 @@ LAST_OFFSET = 1000
 OF_TRACKS = re.compile(r"\b(?:genre|isrc|track):")
 """Filters that the service applies to tracks and not to albums."""
 
+FORBIDDEN = (
+    "in development mode the app's owner needs Premium, and whoever signs in has to be among the "
+    "users that the dashboard lists for the app"
+)
+
 _PLAYLIST = re.compile(
     rf"(?:https?://open\.spotify\.com/(?:intl-[a-z-]+/)?(?:user/[^/?#]+/)?playlist/({ID})/?(?:[?#].*)?"
     rf"|spotify:(?:user:[^:]+:)?playlist:({ID})|({ID}))"
@@ -132,10 +137,7 @@ class Search:
             if refused.status == 400:
                 hint = "look at --source.query and --source.market"
             elif refused.status == 403:
-                hint = (
-                    "this app may not search: in development mode its owner needs Premium, and "
-                    "the dashboard has to list the Web API for it"
-                )
+                hint = FORBIDDEN
             else:
                 raise
             raise UserError(f"the search {self.text!r}: {refused}: {hint}") from None
@@ -175,17 +177,28 @@ class Playlist:
         return f"playlist:{self.id}"
 
     def pages(
-        self, api: Api, position: list[int], market: Mapping[str, str], mode: str, *, user: bool
+        self,
+        api: Api,
+        position: list[int],
+        market: Mapping[str, str],
+        mode: str,
+        *,
+        user: bool,
+        sign_in: bool,
     ) -> Iterator[Step]:
         """From that position on: `[offset, least total so far]`.
 
-        A playlist that is refused gives one step with a note.
+        `sign_in`: a user may, where the app alone is refused. A playlist that is refused then too
+        gives one step with a note.
         """
         offset, least = position or (0, None)
         while True:
             try:
                 found = self.page(api, offset, market, mode, user=user)
             except Refused as refused:
+                if refused.status == 403 and sign_in and not user:
+                    user = True
+                    continue
                 if refused.status not in (400, 403, 404):
                     raise
                 yield Step([], None, (self._refused(refused.status, user),))
@@ -232,13 +245,21 @@ class Playlist:
             404: "private, gone, or one of Spotify's own, which apps made since November 2024 are "
             "not shown",
         }[status]
-        hint = "" if user else "; signed in (--source.mode dev2026) you may read your own"
+        hint = "" if user else "; whoever signs in (--source.mode dev2026) may read their own"
         return f"playlist {self.id} is left out ({status}): {why}{hint}"
 
 
 def playlists_of_user(api: Api) -> list[Playlist]:
-    """Those that the signed-in user owns or collaborates on, in the service's order."""
-    me = api.get("me", {}, user=True).get("id")
+    """Those that the signed-in user owns or collaborates on, in the service's order.
+
+    Raises `UserError` if the app may not know them.
+    """
+    try:
+        me = api.get("me", {}, user=True).get("id")
+    except Refused as refused:
+        if refused.status != 403:
+            raise
+        raise UserError(f"your playlists: {refused}: {FORBIDDEN}") from None
     found: list[Playlist] = []
     offset, more = 0, True
     while more:

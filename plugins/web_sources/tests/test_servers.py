@@ -218,7 +218,7 @@ def test_tls_is_trusted_through_the_authority_alone(authority: Authority, tmp_pa
         trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 has it
         with urllib.request.urlopen(url, timeout=5, context=trusting) as response:
             assert response.read() == BODY
-        other = Authority(tmp_path / "other", name="Another authority")
+        other = Authority(tmp_path / "other")
         for context in (
             ssl.create_default_context(),
             ssl.create_default_context(cafile=str(other.certificate)),
@@ -227,7 +227,7 @@ def test_tls_is_trusted_through_the_authority_alone(authority: Authority, tmp_pa
                 urllib.request.urlopen(url, timeout=5, context=context)
         assert len(files.journal) == 1
     assert files.web.handshakes_failed == 2
-    wrong = Authority(tmp_path / "wrong", names="DNS:elsewhere.example")
+    wrong = Authority(tmp_path / "wrong", names=("elsewhere.example",))
     with Files(tls=wrong) as files:
         context = ssl.create_default_context(cafile=str(wrong.certificate))
         with pytest.raises(urllib.error.URLError, match=r"not valid for '127\.0\.0\.1'"):

@@ -137,15 +137,27 @@ def test_playlists_that_are_refused_are_told(
         assert not spotify.journal.requests("/v1/playlists/*/tracks", status=200)
 
 
-def test_a_user_reads_their_own_and_shared_playlists(spotify: Spotify) -> None:
-    found = pages(spotify, playlists=(spotify.shared.id, spotify.others.id), mode="dev2026")
+@pytest.mark.parametrize("mode", ["auto", "dev2026"])
+def test_a_user_reads_their_own_and_shared_playlists(spotify: Spotify, mode: Any) -> None:
+    both = (spotify.shared.id, spotify.others.id)
+    found = pages(spotify, playlists=both, mode=mode)
     assert len(items(found)) == 30
     (said,) = notes(found)
     assert said.startswith(f"playlist {spotify.others.id} is left out (403)")
-    assert "signed in" not in said
+    assert "sign" not in said
+    assert len(spotify.journal.requests("/authorize")) == 1
     everything = pages(spotify, mine=True)
     both = [e.album.id for p in (spotify.mine, spotify.shared) for e in p.entries if e.album]
     assert list(items(everything)) == list(dict.fromkeys(both))
+
+
+def test_where_nobody_can_sign_in_it_is_said(
+    spotify: Spotify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BROWSER")
+    (said,) = notes(pages(spotify, playlists=(spotify.shared.id,)))
+    assert "(403)" in said
+    assert said.endswith("; whoever signs in (--source.mode dev2026) may read their own")
 
 
 @pytest.mark.parametrize("naming", ["item", "track", "both"])
@@ -219,12 +231,18 @@ def test_what_is_no_answer_ends_the_listing_in_words(spotify: Spotify) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(400, "look at --source.query"), (403, "its owner needs Premium")]
+    ("status", "said"), [(400, "look at --source.query"), (403, "owner needs Premium")]
 )
 def test_a_search_that_is_refused_says_why(spotify: Spotify, status: int, said: str) -> None:
     spotify.script.on("/v1/search", Status(status))
     with pytest.raises(UserError, match=rf"the search 'x': .*{status}: .*{said}"):
         pages(spotify, query=("x",))
+
+
+def test_an_app_that_may_nothing_says_why(spotify: Spotify) -> None:
+    spotify.forbidden = "User not registered in the Developer Dashboard"
+    with pytest.raises(UserError, match=r"your playlists: .*403: .*users that the dashboard lists"):
+        pages(spotify, mine=True)
 
 
 def test_labels_say_what_found_the_album(spotify: Spotify) -> None:
