@@ -122,16 +122,15 @@ def check_total(members: list[Member], limit: int) -> None:
 
 def _named_once(infos: list[zipfile.ZipInfo]) -> Iterator[Member]:
     """Files, no folders; of those with one name the second gets another."""
-    seen: set[str] = set()
+    last: dict[str, int] = {}  # number that a name came to; kept, as all may have one name
     for info in infos:
         if info.filename.endswith(("/", "\\")):
             continue
         original = name = _name(info)
-        number = 1
-        while name in seen:
-            number += 1
-            name = f"{original}#{number}"
-        seen.add(name)
+        while name in last:
+            last[original] += 1
+            name = f"{original}#{last[original]}"
+        last[name] = 1
         yield Member(
             name=name,
             size=info.file_size,

@@ -5,6 +5,7 @@ import random
 import struct
 import time
 import tracemalloc
+import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,20 @@ def test_names_become_one_line_of_text_with_slashes(tmp_path: Path) -> None:
     assert marked.count(b"\x08\x08") == 2  # the flag for UTF-8, before the method
     unmarked = opened(tmp_path, marked.replace(b"\x08\x08", b"\0\x08"))
     assert list(unmarked.members) == ["kühl/1.jpg"]
+
+
+def test_members_of_one_name_are_told_apart_at_once(tmp_path: Path) -> None:
+    names = ["a.jpg#2", *["a.jpg"] * 20_000]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as file:
+        warnings.simplefilter("ignore")
+        for name in names:
+            file.writestr(zipfile.ZipInfo(name), b"")
+    began = time.process_time()
+    found = list(opened(tmp_path, buffer.getvalue()).members)
+    assert time.process_time() - began < 5
+    assert found[:4] == ["a.jpg#2", "a.jpg", "a.jpg#3", "a.jpg#4"]
+    assert len(found) == 20_001
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
