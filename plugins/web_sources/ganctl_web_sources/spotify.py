@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ganctl import GanctlError, Item, Opt, Page, Plan, Terms, Unreadable, UserError, WebSource
 
-from .spotify_auth import SignIn, Tokens, credentials, how_to_sign_in
+from .spotify_auth import HOW_TO_SIGN_IN, SignIn, Tokens, credentials
 from .spotify_catalogue import (
     LAST_OFFSET,
     SEARCH_LIMIT,
@@ -130,11 +130,11 @@ class Spotify(WebSource[SpotifyOptions], api=1):
         may_sign_in = can_sign_in() or SignIn(app.client_id).read() is not None
         if options.mine or (playlists and options.mode == "dev2026"):
             if not may_sign_in:
-                raise UserError(f"source spotify: nobody is signed in: {how_to_sign_in()}")
+                raise UserError(f"source spotify: nobody is signed in: {HOW_TO_SIGN_IN}")
         elif app.secret is None and not may_sign_in:
             raise UserError(
                 "source spotify: no client secret: set SPOTIFY_CLIENT_SECRET, or sign in once: "
-                + how_to_sign_in()
+                + HOW_TO_SIGN_IN
             )
 
     def plan(self, options: SpotifyOptions, web: Web) -> Plan:
@@ -190,9 +190,10 @@ class Spotify(WebSource[SpotifyOptions], api=1):
                 steps = self._pages_of(part, options, tokens, api, position)
                 meta = {"playlist": f"https://open.spotify.com/playlist/{part.id}"}
             for step in steps:
-                if isinstance(part, Playlist) and options.label == "playlist" and not label:
-                    user = self._user_reads_playlists(options, tokens)  # they may have signed in
-                    label = part.title or title_of(api, part.id, user=user) or part.id
+                # After the first page, for which the user may have signed in.
+                if isinstance(part, Playlist) and options.label == "playlist" and step.albums:
+                    user = self._user_reads_playlists(options, tokens)
+                    label = label or part.title or title_of(api, part.id, user=user) or part.id
                 items = [
                     item_of(album, label or _label_of_album(options.label, album), meta)
                     for album in step.albums
