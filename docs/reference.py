@@ -251,7 +251,7 @@ INTERFACES = {
     "Sources on the web": (
         "[Write a source on the web](../how-to/web-source.md) shows one.",
         "fetch/source.py",
-        ("WebSource", "Page", "Request", "Plan", "Terms"),
+        ("WebSource", "Page", "Request", "Plan", "Terms", "Withheld"),
     ),
     "Questions to servers": ("", "fetch/client.py", ("Web", "Response", "Refused")),
     "Secrets": ("", "fetch/secret.py", ("Secret",)),

@@ -84,8 +84,10 @@ def _csv(path: Path, text: str) -> Iterator[Row]:
             if not header:
                 header = [cell.lower() for cell in cells]
                 if "url" not in header:
-                    there = ", ".join(filter(None, cells))
-                    raise _wrong(path, table.line_num, f"no column is named url, but: {there:.200}")
+                    names = ", ".join(repr(c) for c in cells if c and "://" not in c)
+                    raise _wrong(
+                        path, table.line_num, f"names no column url, but {names or 'none'}"
+                    )
                 continue
             url, key, label = (_cell(header, cells, name) for name in ("url", "key", "label"))
             if not url:

@@ -35,7 +35,7 @@ BYTES_PER_PIXEL = 0.25
 
 _YEARS = re.compile(r"(\d{4})(?:\s*[-–]\s*(\d{4}))?")
 _ADDRESS = re.compile(r"https?://[^\s?#@]+")
-_CONTACT = re.compile(r"[!-'*-~]*[!-'*-~](@|://|\.)[!-'*-~]+")
+_CONTACT = re.compile(r"[!-'*-~]+(@|://|\.)[!-'*-~]+")
 """What an e-mail address or a URL looks like; no brackets, which end it in the User-Agent."""
 
 
@@ -112,6 +112,7 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
     def plan(self, options: CoverArtOptions, web: Web) -> Plan:
         """From one request for each search."""
         listing, items, pages, split = _listing(options), 0, 0, False
+        web.rest(EVERY)
         while listing.parts:
             count = _ask(options, web, listing.question, 0, 1).count
             wanted = min(count, options.limit or count)
@@ -134,6 +135,7 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
         listing = _listing(options)
         if cursor is not None:
             listing.go_on(cursor)
+        web.rest(EVERY)  # another command may have asked just now: --dry-run, or this one
         while listing.parts:
             tag = listing.tag
             found = _page(options, web, listing)

@@ -132,6 +132,7 @@ def test_years_and_a_limit(server: CoverArt, ganctl: Ganctl) -> None:
     (row,) = ganctl.rows("covers").values()
     assert row["key"] == groups(server, years=range(1961, 1962))[0]
     assert row["label"] is None
+    assert min(server.journal.gaps(SEARCH)) >= 1  # between the two commands, too
 
 
 def test_what_is_wrong_is_said_before_anything_is_asked(server: CoverArt, ganctl: Ganctl) -> None:

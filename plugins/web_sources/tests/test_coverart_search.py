@@ -26,6 +26,9 @@ class Index:
     """Whether a page that lies too deep is refused, or just empty."""
     asked: list[tuple[str, int]] = field(default_factory=list)
 
+    def rest(self, seconds: float) -> None:
+        assert seconds == 1.0
+
     def json(self, request: Request) -> Any:
         question, offset = str(request.params["query"]), int(request.params["offset"])
         assert (request.every, request.strict) == (1.0, True)
@@ -132,12 +135,12 @@ def test_the_label_is_the_most_voted_of_those_asked_for() -> None:
         "nothing",
     ]
 
-    class Fixed:
+    class Fixed(Index):
         def json(self, request: Request) -> Any:
             return {"count": 4, "release-groups": groups}
 
     options = CoverArtOptions(tags=("soul", "jazz"))
-    first = next(CoverArt().pages(options, Fixed(), None))  # type: ignore[arg-type]
+    first = next(CoverArt().pages(options, Fixed([]), None))  # type: ignore[arg-type]
     assert [item.label for item in first.items] == ["soul", "jazz", "soul", "soul"]
     assert first.items[0].meta["tags"] == ["soul", "Jazz"]
     assert "title" not in first.items[3].meta
@@ -151,11 +154,11 @@ def test_a_tag_is_a_phrase_and_an_id_is_quoted() -> None:
         '(a OR b) AND tag:"drum \\"n\\" \\\\bass" AND firstreleasedate:[1990 TO 1990-12-31]'
     )
 
-    class Fixed:
+    class Fixed(Index):
         def json(self, request: Request) -> Any:
             return {"count": 1, "release-groups": [{"id": "../x?y"}]}
 
-    (item,) = next(CoverArt().pages(EVERYTHING, Fixed(), None)).items  # type: ignore[arg-type]
+    (item,) = next(CoverArt().pages(EVERYTHING, Fixed([]), None)).items  # type: ignore[arg-type]
     assert isinstance(item, Item)
     assert item.uri == "https://coverartarchive.org/release-group/..%2Fx%3Fy/front-500"
 

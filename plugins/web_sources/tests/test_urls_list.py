@@ -88,7 +88,9 @@ def test_a_line_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("content", "line", "why"),
     [
-        ("link,label\nhttps://a.example/1,x", 1, "no column is named url, but: link, label"),
+        ("link,label\nhttps://a.example/1,x", 1, "names no column url, but 'link', 'label'"),
+        ("https://a.example/1?sig=geheim,jazz", 1, "names no column url, but 'jazz'"),
+        ("https://a.example/1", 1, "names no column url, but none"),
         ("url,label\n,jazz", 2, "no address in the column url"),
         ("label,url\njazz", 2, "no address in the column url"),
         (
