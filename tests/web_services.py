@@ -52,11 +52,13 @@ class Services:
             "Sleeves", entries(spotify.catalogue.albums[:80]), "listener", id=PLAYLIST
         )
         people = spotify.people
+        home = self._stack.enter_context(tempfile.TemporaryDirectory())
         self.env |= {
             "SPOTIFY_CLIENT_ID": people.app.id,
             "SPOTIFY_CLIENT_SECRET": people.app.secret,
             "BROWSER": f"{sys.executable} {Path(servers.__file__).with_name('browser.py')} %s",
-            "XDG_CONFIG_HOME": self._stack.enter_context(tempfile.TemporaryDirectory()),
+            "XDG_CONFIG_HOME": home,
+            "XDG_DATA_HOME": home,
         }
         where = f"--source.api-url {spotify.api.url} --source.accounts-url {spotify.accounts.url}"
         return _with_options("spotify", where)

@@ -163,7 +163,5 @@ def tell(report: Report) -> None:
         key, why = report.first[reason]
         detail = f"{key}{why.removeprefix(reason)}"
         say(f"  left out {number:,}: {reason} ({'such as ' if number > 1 else ''}{detail})")
-    for note in report.notes:
-        say(f"  {note}")
     if report.failed:
         say(f"  {report.failed:,} may come another time: run the same command again")

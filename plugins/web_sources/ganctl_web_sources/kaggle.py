@@ -265,10 +265,7 @@ def _version(dataset: Dataset, facts: Facts) -> int:
 
 def _licence_note(dataset: Dataset, version: int, licence: str) -> str:
     named = f"licence: {licence}" if licence else "Kaggle names no licence"
-    return (
-        f"{dataset.owner}/{dataset.name}, version {version}: {named}; whether you may train a "
-        f"model with it is for you to find out: {dataset.address}"
-    )
+    return f"{dataset.owner}/{dataset.name}, version {version}: {named} ({dataset.address})"
 
 
 def _cursor(version: int, listed: int) -> str:
