@@ -304,6 +304,114 @@ def test_a_picture_that_was_deleted_comes_again(server: Server, tmp_path: Path) 
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_cut_picture_that_comes_as_another_kind_leaves_no_rest(
+    server: Server, tmp_path: Path
+) -> None:
+    options = offer(server, {"a": [picture(0), picture(0, kind="png")]})
+    run(options, tmp_path)
+    (file,) = (tmp_path / "pictures").glob("*.jpg")
+    file.write_bytes(file.read_bytes()[:-100])
+    for _ in range(2):
+        assert run(options, tmp_path).stored == 1
+        assert [f.suffix for f in (tmp_path / "pictures").glob("[!d]*.*g")] == [".png"]
+    assert times_asked(server) == {"/a": 2}
+
+
+def test_a_complete_folder_is_only_looked_at(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = offer(server, {f"p{n}": picture(n % 3) for n in range(5)})
+    with monkeypatch.context() as killed:
+        killed.setattr("ganctl.fetch.engine.write_labels", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(options, tmp_path)
+    report = run(options, tmp_path)
+    assert (report.stored, report.duplicates) == (3, 2)
+    listing = (tmp_path / "pictures/dataset.json").read_bytes()
+    (tmp_path / "pictures/dataset.json").unlink()
+    assert run(options, tmp_path) == report
+    assert (tmp_path / "pictures/dataset.json").read_bytes() == listing
+    monkeypatch.setattr("ganctl.fetch.engine.settle", lambda *_: 1 / 0)
+    assert run(options, tmp_path) == report
+
+
+def test_the_listing_waits_for_the_pictures(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganctl.fetch.engine.LISTED_AHEAD", 10)
+    server.on("/p", Answer(picture(0), hang=0.01))
+    most = 0
+
+    class Endless(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            for page in range(20):
+                items = (Item(f"{page}-{n}", f"{server.url}/p") for n in range(10))
+                yield Page(tuple(items), str(page))
+
+    def advance(progress: Progress) -> None:
+        nonlocal most
+        most = max(most, progress.listed - progress.done)
+
+    report = fetch(
+        Endless(), ListOptions(server.url), tmp_path, name="endless", workers=2, advance=advance
+    )
+    assert report.listed == 200
+    # 10 that are due, a page more, and what is handed out (16 for each of 2)
+    assert 20 < most <= 10 + 10 + 2 * 16
+
+
+def test_a_listing_at_work_does_not_hold_up_the_end(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = offer(server, {"a": picture(0)})
+    listing = threading.Event()
+
+    class Slow(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            yield Page((Item("a", f"{options.url}/a"),), "1")
+            listing.wait(20)
+            time.sleep(0.3)
+            yield Page((Item("b", f"{options.url}/a"),), None)
+
+    def full(*_: Any) -> None:
+        listing.set()
+        raise GanctlError("cannot write the manifest: disk full")
+
+    monkeypatch.setattr("ganctl.fetch.manifest.Manifest.record", full)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            fetch(Slow(), options, tmp_path, name="slow", patience=QUICK)
+        except GanctlError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "disk full" in str(errors[0])
+
+
+@pytest.mark.parametrize("error", [GanctlError("the service says no"), KeyError("a defect")])
+def test_a_listing_that_fails_keeps_what_came(
+    server: Server, tmp_path: Path, error: Exception
+) -> None:
+    options = offer(server, {"a": picture(0)})
+
+    class Broken(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            yield Page((Item("a", f"{options.url}/a"),), "1")
+            while not times_asked(server):
+                time.sleep(0.01)
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        fetch(Broken(), options, tmp_path, name="listing", patience=QUICK)
+    assert raised.value is error
+    assert manifest(tmp_path)["a"]["state"] == "stored"
+
+
 def test_a_downloaded_file_stays_until_all_is_fetched(server: Server, tmp_path: Path) -> None:
     class Archived(Listing, api=1):
         """Its pictures are behind a file that is downloaded once."""

@@ -26,7 +26,7 @@ from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
 from .client import FILES, Patience, Refused, Web
-from .fetched import write_labels
+from .fetched import LISTING, write_labels
 from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
 from .pacing import Stopped
@@ -35,7 +35,7 @@ from .source import Page, WebSource, Withheld
 
 NEAR = 6
 """Bits of 64 by which perceptual hashes of near duplicates may differ."""
-AHEAD = 8
+AHEAD = 16
 """Items per worker that may wait to be downloaded."""
 LISTED_AHEAD = 1000
 """Items that may be listed and due before the listing waits."""
@@ -43,6 +43,8 @@ GONE = frozenset({400, 404, 410, 451})
 """Answers after which a picture is not asked for in another run."""
 BATCH = 0.25
 """Seconds between two transactions."""
+PAUSE = 0.02
+"""Seconds for which messages are gathered: to be woken for each would hold up who sends them."""
 
 
 @dataclass
@@ -102,9 +104,11 @@ def fetch(
                 web = Web(folder, patience, workers + 1)
                 run = _Run(source, options, folder, manifest, web, found, terms, workers)
                 run.work(advance)
-            settle(manifest, NEAR)
-            set_aside(reconcile(manifest, folder).values(), folder)
-            write_labels(folder, manifest)
+            if not (manifest.settled and (folder / PICTURES / LISTING).exists()):
+                settle(manifest, NEAR)
+                set_aside(reconcile(manifest, folder).values(), folder)
+                write_labels(folder, manifest)
+                manifest.end_settling()
             report = _report(manifest, folder)
             if not report.failed:  # pictures that are lost later bring it here again
                 shutil.rmtree(folder / FILES, ignore_errors=True)
@@ -158,8 +162,10 @@ class _Run:
         self.workers, self.ahead = workers, AHEAD * workers
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
-        self.room = threading.Event()
-        """Set when the listing may go on after a page."""
+        self.room = threading.Semaphore(0)
+        """Lets the listing go on after a page, once."""
+        self.waiting = False
+        """Whether the listing does not go on yet."""
         self.listing = not manifest.listed
         self.limit = source.limit(options)
         self.last = 0
@@ -206,7 +212,7 @@ class _Run:
     def _end(self) -> None:
         """Let every thread come to its end."""
         self.web.stop.set()
-        self.room.set()
+        self.room.release()
         for _ in range(self.workers):
             self.tasks.put(None)
 
@@ -215,15 +221,17 @@ class _Run:
         batch: list[Outcome] = []
         written = time.monotonic()
         while True:
-            if self.web.stop.is_set():
-                self.room.set()
-            else:
+            if not self.web.stop.is_set():
                 self._hand_out()
+            if self.waiting and (self.due < LISTED_AHEAD or self.web.stop.is_set()):
+                self.waiting = False
+                self.room.release()
             if not (self.listing or self.open):
                 break
             news: list[Page | Outcome | _Listed | _Returned] = []
             with suppress(queue.Empty):
                 news.append(self.news.get(timeout=BATCH))
+                self.web.stop.wait(PAUSE)
                 while True:
                     news.append(self.news.get_nowait())
             for one in news:
@@ -245,6 +253,7 @@ class _Run:
             fresh = self.manifest.add(news.items, news.cursor, news.notes, room)
             self.due += fresh
             self.progress.listed += fresh
+            self.waiting = True
         elif isinstance(news, Outcome):
             self.open -= 1
             batch.append(news)
@@ -271,17 +280,14 @@ class _Run:
                 self.open += 1
                 self.due -= 1
                 self.tasks.put(item)
-        if self.due < LISTED_AHEAD:
-            self.room.set()
 
     def _list(self, cursor: str | None) -> None:
         """In a thread of its own."""
         whole, fault = False, None
         try:
             for page in self.source.pages(self.options, self.web, cursor):
-                self.room.clear()
                 self.news.put(page)
-                self.room.wait()
+                self.room.acquire()
                 if self.web.stop.is_set():
                     break
                 if self.limit is not None and self.progress.listed >= self.limit:
@@ -308,8 +314,11 @@ class _Run:
     def _one(self, item: Item) -> Outcome:
         there = self.found.get(stem_of(item.key))
         if there is not None:
-            with suppress(Unreadable, OSError):
-                return examined(item, there.read_bytes())
+            with suppress(OSError):
+                try:
+                    return examined(item, there.read_bytes())
+                except Unreadable:
+                    there.unlink()  # what comes instead may have another suffix
         if self.web.stop.is_set():
             raise Stopped
         try:

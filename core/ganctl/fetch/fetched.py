@@ -47,7 +47,7 @@ class Fetched(Source[FetchedOptions], api=1):
     def items(self, options: FetchedOptions) -> Iterator[Item]:
         folder = Path(options.path) / PICTURES
         for row in _kept(Path(options.path)):
-            yield Item(row.key, str(folder / row.file), row.label, row.meta)
+            yield Item(row.key, str(folder / row.file), row.label, json.loads(row.meta))
 
     def open(self, options: FetchedOptions, item: Item) -> bytes:
         try:
@@ -70,10 +70,11 @@ def is_complete(folder: Path, edition: str) -> bool:
 
 def write_labels(folder: Path, manifest: Manifest) -> None:
     """Beside the pictures, as StyleGAN's tools and the source `folder` read it."""
-    rows = [row for row in manifest.rows() if row.state == "stored"]
-    names = sorted({row.label for row in rows if row.label is not None})
+    kept = (row for row in manifest.rows() if row.state == "stored")
+    labelled = [(row.file, row.label) for row in kept if row.label is not None]
+    names = sorted({label for _, label in labelled})
     numbers = {name: number for number, name in enumerate(names)}
-    labels = [[r.file, numbers[r.label]] for r in rows if r.label is not None]
+    labels = [[file, numbers[label]] for file, label in labelled]
     listing = {"labels": labels or None, "label_names": names}
     write_atomically(folder / PICTURES / LISTING, json.dumps(listing).encode())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from ..data.cleaning import NearDuplicates
 from ..errors import GanctlError, UserError
 from .manifest import Manifest
-from .pictures import OURS, stem_of
+from .pictures import OURS
 
 PICTURES = "pictures"
 DUPLICATES = "duplicates"
@@ -50,25 +51,27 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def reconcile(manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Make folder and manifest agree; gives the files, by stem, that are not recorded yet."""
-    there: dict[str, Path] = {}
-    for place in (folder / PICTURES, folder / DUPLICATES, folder / REMOVED):
-        for file in place.iterdir() if place.is_dir() else ():
-            if file.name.endswith(".part"):
-                file.unlink()
-            elif OURS.fullmatch(file.stem):
-                there[file.stem] = file
+    places = {"stored": str(folder / PICTURES), "duplicate": str(folder / DUPLICATES)}
+    there: dict[str, str] = {}
+    for place in (str(folder / REMOVED), *reversed(places.values())):
+        with os.scandir(place) if os.path.isdir(place) else nullcontext(()) as files:
+            for file in files:
+                if file.name.endswith(".part"):
+                    os.unlink(file)
+                elif OURS.fullmatch(file.name.partition(".")[0]):
+                    there[file.name] = file.path
     lost = []
     for row in manifest.rows():
-        found = there.get(stem_of(row.key))
-        if found is None or found.stat().st_size != row.bytes:
+        found = there.get(row.file)
+        if found is None or os.stat(found).st_size != row.bytes:
             lost.append(row.key)  # deleted, or cut short by a power failure
             continue
-        del there[found.stem]
-        right = folder / (PICTURES if row.state == "stored" else DUPLICATES) / row.file
+        del there[row.file]
+        right = os.path.join(places[row.state], row.file)
         if found != right:
-            found.replace(right)
+            os.replace(found, right)
     manifest.lose(lost)
-    return there
+    return {Path(name).stem: Path(file) for name, file in there.items()}
 
 
 def set_aside(files: Iterable[Path], folder: Path) -> None:

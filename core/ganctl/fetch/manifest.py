@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import GanctlError, UserError
 from ..plugin import Item
@@ -51,14 +51,13 @@ class Outcome:
     error: str = ""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A picture that is stored, in the listing's order; `file` is its name in the folder."""
+class Row(NamedTuple):
+    """A picture that is stored; `file` is its name in the folder, `meta` is JSON."""
 
     key: str
     uri: str
     label: str | None
-    meta: Mapping[str, Any]
+    meta: str
     state: str
     file: str
     sha256: str
@@ -175,7 +174,7 @@ class Manifest:
     def forget_listing(self) -> None:
         """Another run lists from the beginning."""
         with self._transaction():
-            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed')")
+            self._db.execute("DELETE FROM facts WHERE name IN ('cursor', 'listed', 'settled')")
             self._db.execute("DELETE FROM notes")
 
     def notes(self) -> tuple[str, ...]:
@@ -220,6 +219,7 @@ class Manifest:
                 "terms = :terms, fetched_at = :now, attempts = attempts + 1 WHERE key = :key",
                 rows,
             )
+            self._unsettle()
 
     def settle(self, states: Iterable[tuple[str, str, str]]) -> None:
         """New states of stored pictures: (key, state, why)."""
@@ -227,19 +227,36 @@ class Manifest:
         with self._transaction():
             self._db.executemany("UPDATE items SET state = ?, error = ? WHERE key = ?", rows)
 
-    def rows(self) -> Iterator[Row]:
-        """Every picture that was stored, duplicates too, in the listing's order."""
-        found = self._run(
-            "SELECT key, uri, label, meta, state, file, sha256, phash, bytes FROM items "
-            "WHERE state IN ('stored', 'duplicate') ORDER BY number"
-        )
-        for key, uri, label, meta, state, file, sha256, phash, size in found:
-            value = None if phash is None else int(phash, 16)
-            yield Row(key, uri, label, json.loads(meta), state, file, sha256, value, size)
+    @property
+    def settled(self) -> bool:
+        """Whether all is as `end_settling` left it."""
+        return self._fact("settled") is not None
 
-    def lose(self, keys: Iterable[str]) -> None:
+    def end_settling(self) -> None:
+        """Remember that duplicates are found, moved, and left out of the labels."""
+        with self._guard():
+            self._put("settled", "yes")
+
+    def _unsettle(self) -> None:
+        self._db.execute("DELETE FROM facts WHERE name = 'settled'")
+
+    def rows(self) -> Iterator[Row]:
+        """Every picture that was stored, duplicates too, in the listing's order; lazily."""
+        with self._guard():
+            found = self._db.execute(
+                "SELECT key, uri, label, meta, state, file, sha256, phash, bytes FROM items "
+                "WHERE state IN ('stored', 'duplicate') ORDER BY number"
+            )
+            for key, uri, label, meta, state, file, sha256, phash, size in found:
+                value = None if phash is None else int(phash, 16)
+                yield Row(key, uri, label, meta, state, file, sha256, value, size)
+
+    def lose(self, keys: Sequence[str]) -> None:
         """These pictures are not on the disk any more: they are due again."""
+        if not keys:
+            return
         with self._transaction():
+            self._unsettle()
             self._db.executemany(
                 "UPDATE items SET state = 'pending' WHERE key = ?", [(key,) for key in keys]
             )

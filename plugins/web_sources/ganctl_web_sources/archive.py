@@ -29,6 +29,8 @@ MAX_RATIO = 200
 """Of a member of over 1 MB to its compressed size. Deflate comes to 1032 at most, and drawings
 in formats that do not compress come to some tens."""
 
+LOST = "damaged: it is not where the archive's directory says"
+
 ENCRYPTED, UTF8 = 0x1, 0x800
 """Bits of a member's flags: APPNOTE.TXT, 4.4.4."""
 
@@ -65,6 +67,7 @@ class Archive:
         try:
             with _Bounded(file) as stream, zipfile.ZipFile(stream) as archive:
                 infos = archive.infolist()
+                self._size = stream.seek(0, io.SEEK_END)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as e:
             raise GanctlError(f"it is no zip archive that can be read ({e})") from None
         if len(infos) > MAX_MEMBERS:
@@ -79,11 +82,13 @@ class Archive:
             raise Unreadable("not in the archive")
         if member.fault is not None:
             raise Unreadable(member.fault)
+        if not 0 <= member.offset < self._size:
+            raise Unreadable(LOST)
         with self.file.open("rb", buffering=0) as stream:  # its own: threads do not meet
             stream.seek(member.offset)
             header = stream.read(30)
             if len(header) < 30 or not header.startswith(b"PK\3\4"):
-                raise Unreadable("damaged: it is not where the archive's directory says")
+                raise Unreadable(LOST)
             stream.seek(sum(struct.unpack_from("<HH", header, 26)), io.SEEK_CUR)  # name, extra
             data = stream.read(member.compressed)
         if member.method == zipfile.ZIP_DEFLATED:
@@ -117,16 +122,15 @@ def check_total(members: list[Member], limit: int) -> None:
 
 def _named_once(infos: list[zipfile.ZipInfo]) -> Iterator[Member]:
     """Files, no folders; of those with one name the second gets another."""
-    seen: set[str] = set()
+    last: dict[str, int] = {}  # number that a name came to; kept, as all may have one name
     for info in infos:
-        if info.is_dir():
+        if info.filename.endswith(("/", "\\")):
             continue
         original = name = _name(info)
-        number = 1
-        while name in seen:
-            number += 1
-            name = f"{original}#{number}"
-        seen.add(name)
+        while name in last:
+            last[original] += 1
+            name = f"{original}#{last[original]}"
+        last[name] = 1
         yield Member(
             name=name,
             size=info.file_size,

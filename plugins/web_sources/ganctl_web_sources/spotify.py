@@ -18,6 +18,7 @@ from .spotify_catalogue import (
     Api,
     Playlist,
     Search,
+    Step,
     item_of,
     playlist_id,
     playlists_of_user,
@@ -137,7 +138,7 @@ class Spotify(WebSource[SpotifyOptions], api=1):
             )
 
     def plan(self, options: SpotifyOptions, web: Web) -> Plan:
-        """One request for each query and each playlist."""
+        """One request for each query and playlist; the user signs in where a fetch would ask."""
         tokens = Tokens(web, options.accounts_url, options.redirect_port)
         api, market = Api(web, options.api_url, tokens), _market(options)
         years = _years(options.years)
@@ -151,16 +152,15 @@ class Spotify(WebSource[SpotifyOptions], api=1):
             shown = min(found.total, SHOWN * searches)
             items += shown
             requests += max(searches, math.ceil(shown / SEARCH_LIMIT) + searches // 2)
+        totals = []
         for playlist in self._playlists(options):
-            asker = self._user_reads_playlists(options, tokens)
-            steps = playlist.pages(api, [], market, options.mode, user=asker, sign_in=False)
-            step = next(steps)
-            total = step.position[1] if step.position else len(step.albums)
+            step = next(self._pages_of(playlist, options, tokens, api, []))
+            totals.append(step.position[1] if step.position else len(step.albums))
             notes += step.notes
-            items += total
-            requests += math.ceil(total / 50) or 1
         if options.mine:
-            notes.append("your own playlists are not counted: that takes a sign-in")
+            totals += [playlist.total for playlist in playlists_of_user(api)]
+        items += sum(totals)
+        requests += sum(math.ceil(total / 50) or 1 for total in totals)
         if options.limit is not None and items > options.limit:
             requests = math.ceil(requests * options.limit / items)
             items = options.limit
@@ -187,13 +187,12 @@ class Spotify(WebSource[SpotifyOptions], api=1):
                 meta = {"query": part.text}
                 label = _label_of_search(options.label, part.query)
             else:
-                user = self._user_reads_playlists(options, tokens)
-                may = options.mode == "auto" and can_sign_in()
-                steps = part.pages(api, position, market, options.mode, user=user, sign_in=may)
+                steps = self._pages_of(part, options, tokens, api, position)
                 meta = {"playlist": f"https://open.spotify.com/playlist/{part.id}"}
-                if options.label == "playlist":
-                    label = part.title or title_of(api, part.id, user=user) or part.id
             for step in steps:
+                if isinstance(part, Playlist) and options.label == "playlist" and not label:
+                    user = self._user_reads_playlists(options, tokens)  # they may have signed in
+                    label = part.title or title_of(api, part.id, user=user) or part.id
                 items = [
                     item_of(album, label or _label_of_album(options.label, album), meta)
                     for album in step.albums
@@ -217,6 +216,19 @@ class Spotify(WebSource[SpotifyOptions], api=1):
     @staticmethod
     def _playlists(options: SpotifyOptions) -> list[Playlist]:
         return [Playlist(i) for i in dict.fromkeys(map(playlist_id, options.playlists))]
+
+    def _pages_of(
+        self,
+        playlist: Playlist,
+        options: SpotifyOptions,
+        tokens: Tokens,
+        api: Api,
+        position: list[int],
+    ) -> Iterator[Step]:
+        user = self._user_reads_playlists(options, tokens)
+        may = options.mode == "auto" and can_sign_in()
+        market = _market(options)
+        return playlist.pages(api, position, market, options.mode, user=user, sign_in=may)
 
     @staticmethod
     def _check_label(options: SpotifyOptions) -> None:

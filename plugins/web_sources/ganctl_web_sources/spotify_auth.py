@@ -46,7 +46,7 @@ def credentials() -> Credentials:
             f"write client_id and client_secret into {file} (chmod 600); an app of your own is "
             f"made at {DASHBOARD}"
         )
-    if not re.fullmatch("[0-9A-Za-z]{1,64}", client_id):  # perhaps the secret: it is not shown
+    if not re.fullmatch(r"\w[\w.-]{,99}", client_id, re.ASCII):  # it names a file, too
         raise UserError("source spotify: SPOTIFY_CLIENT_ID: not a client id: letters and digits")
     return Credentials(client_id, Secret(secret) if secret else None)
 

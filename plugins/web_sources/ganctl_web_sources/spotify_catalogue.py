@@ -23,6 +23,8 @@ SEARCH_LIMIT = 10
 """Albums in an answer: the most that all quota modes give."""
 LAST_OFFSET = 1000
 """Of a search; more than this and a page is never shown."""
+SPOTIFYS_OWN = "37i9dQZF1"
+"""How the identifiers of Spotify's own playlists begin."""
 OF_TRACKS = re.compile(r"\b(?:genre|isrc|track):")
 """Filters that the service applies to tracks and not to albums."""
 
@@ -171,6 +173,8 @@ class Playlist:
 
     id: str
     title: str = ""
+    total: int = 0
+    """Entries, where a listing of playlists told."""
 
     @property
     def name(self) -> str:
@@ -196,7 +200,8 @@ class Playlist:
             try:
                 found = self.page(api, offset, market, mode, user=user)
             except Refused as refused:
-                if refused.status == 403 and sign_in and not user:
+                hidden = refused.status == 404 and not self.id.startswith(SPOTIFYS_OWN)
+                if (refused.status == 403 or hidden) and sign_in and not user:
                     user = True
                     continue
                 if refused.status not in (400, 403, 404):
@@ -268,8 +273,12 @@ def playlists_of_user(api: Api) -> list[Playlist]:
         for each in page.items:
             owner = each.get("owner")
             own = isinstance(owner, dict) and owner.get("id") == me
-            if (own or each.get("collaborative")) and _is_id(each.get("id")):
-                found.append(Playlist(each["id"], _text(each.get("name"))))
+            known = re.fullmatch(ID, _text(each.get("id")))
+            if known and (own or each.get("collaborative")):
+                content = each.get("items") or each.get("tracks")
+                total = content.get("total") if isinstance(content, dict) else 0
+                count = total if isinstance(total, int) else 0
+                found.append(Playlist(each["id"], _text(each.get("name")), count))
         offset += page.count
         more = page.count > 0 and offset < page.total
     return found
@@ -331,11 +340,7 @@ def _albums(tracks: Any) -> list[dict[str, Any]]:
 
 
 def _identified(albums: Any) -> list[dict[str, Any]]:
-    return [album for album in albums if isinstance(album, dict) and _is_id(album.get("id"))]
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(ID, value) is not None
+    return [album for album in albums if isinstance(album, dict) and _text(album.get("id"))]
 
 
 def _text(value: Any) -> str:

@@ -32,7 +32,7 @@ PATIENCE = 300.0
 
 def can_sign_in() -> bool:
     """Whether somebody may be there: at a terminal, or with a browser of their choice."""
-    return sys.stdin.isatty() or "BROWSER" in os.environ
+    return os.isatty(0) or "BROWSER" in os.environ
 
 
 def sign_in(web: Web, accounts_url: str, client_id: str, port: int) -> dict[str, str | Secret]:

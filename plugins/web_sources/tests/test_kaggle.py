@@ -100,7 +100,7 @@ def test_a_dataset_comes_whole_and_the_archive_goes(server: Kaggle, tmp_path: Pa
     )
     assert json.loads(row["meta"]) == {"version": 1, "licence": "CC BY-SA 4.0"}
     assert rows(out)["covers/about.bin"]["error"] == "unreadable: not a picture by its name"
-    assert "someone/covers, version 1: licence: CC BY-SA 4.0; " in report.notes[0]
+    assert "someone/covers, version 1: licence: CC BY-SA 4.0 (https" in report.notes[0]
     assert asked(server) == ["GetDataset", "DownloadDataset", "archive.zip"]
     assert not (out / "files").exists()
     assert run(server, out, label="folder").notes == report.notes

@@ -1,12 +1,15 @@
 """Zip archives of strangers: what is read, what is left out and why, and what memory it takes."""
 
 import io
+import random
 import struct
 import time
 import tracemalloc
+import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,20 @@ def test_names_become_one_line_of_text_with_slashes(tmp_path: Path) -> None:
     assert list(unmarked.members) == ["kühl/1.jpg"]
 
 
+def test_members_of_one_name_are_told_apart_at_once(tmp_path: Path) -> None:
+    names = ["a.jpg#2", *["a.jpg"] * 20_000]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as file:
+        warnings.simplefilter("ignore")
+        for name in names:
+            file.writestr(zipfile.ZipInfo(name), b"")
+    began = time.process_time()
+    found = list(opened(tmp_path, buffer.getvalue()).members)
+    assert time.process_time() - began < 5
+    assert found[:4] == ["a.jpg#2", "a.jpg", "a.jpg#3", "a.jpg#4"]
+    assert len(found) == 20_001
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("zip64", [False, True])
 def test_what_python_writes_is_read(tmp_path: Path, method: int, zip64: bool) -> None:
@@ -125,6 +142,27 @@ def test_every_damage_is_found(tmp_path: Path) -> None:
 def test_what_is_no_archive_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(GanctlError, match="no zip archive that can be read"):
         opened(tmp_path, content)
+
+
+def test_a_directory_that_was_tampered_with_is_no_traceback(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(6):
+            with file.open(f"d/{number}.jpg", "w", force_zip64=number % 2 == 0) as member:
+                member.write(b"x" * 40 * number)
+    whole, random_state, read = buffer.getvalue(), random.Random(0), 0
+    directory = whole.index(b"PK\1\2")
+    for _ in range(800):
+        data = bytearray(whole)
+        for _ in range(random_state.randint(1, 4)):
+            at = random_state.randrange(directory, len(data))
+            data[at] = random_state.choice([0, 255, random_state.randrange(256)])
+        with suppress(GanctlError):
+            archive = opened(tmp_path, bytes(data))
+            for name in archive.members:
+                with suppress(Unreadable):
+                    read += bool(archive.read(name))
+    assert read > 800
 
 
 def lying(declared: int) -> bytes:

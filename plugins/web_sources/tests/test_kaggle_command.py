@@ -91,6 +91,7 @@ def wait_for_bytes(server: Kaggle, request: int, count: int) -> None:
     raise AssertionError("it does not come")
 
 
+@pytest.mark.slow
 def test_over_tls_with_a_private_authority(authority: Authority, user: User) -> None:
     with Kaggle(tls=authority) as server:
         server.add("someone/covers", WHOLE)
@@ -102,11 +103,12 @@ def test_over_tls_with_a_private_authority(authority: Authority, user: User) -> 
         status, said = user.run(server)
         assert status == 0
         assert user.pictures() == COVERS
-        assert "someone/covers, version 1: licence: CC0: Public Domain; " in said
+        assert "someone/covers, version 1: licence: CC0: Public Domain (https" in said
         assert "left out 1: unreadable (about.bin: not a picture by its name)" in said
         assert all(entry.secure for entry in server.journal.requests())
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_it_goes_on_with_the_same_version(
     server: Kaggle, user: User
 ) -> None:
@@ -134,10 +136,11 @@ def test_interrupted_and_killed_it_goes_on_with_the_same_version(
     assert len(server.journal.requests("*.zip")) == 3
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_came(server: Kaggle, user: User) -> None:
     status, said = user.run(server, size=200 * 1024)
     assert status == 1
-    assert said.count("\n") == 2  # where to, and why not
+    assert said.count("\n") == 3  # of the terms, where to, and why not
     assert "version-1.zip: File too large" in said
     status, said = user.run(server)
     assert status == 0
@@ -157,12 +160,13 @@ def test_what_is_no_archive_is_one_line(server: Kaggle, user: User) -> None:
     server.script.on("*.zip", Body(b'{"error": "try later"}', "application/json"), requests={1})
     status, said = user.run(server)
     assert status == 1
-    assert said.count("\n") == 2
+    assert said.count("\n") == 3
     assert "not kept: it is no zip archive" in said
     assert user.run(server)[0] == 0
     assert user.pictures() == COVERS
 
 
+@pytest.mark.slow
 def test_a_private_dataset_and_its_secrets(server: Kaggle, user: User) -> None:
     """Refused without and with wrong ones; with the right ones they are left nowhere."""
     server.datasets["someone", "covers"].private = True

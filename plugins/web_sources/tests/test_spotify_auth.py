@@ -31,6 +31,7 @@ def spotify(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Spotify
         monkeypatch.setenv("SPOTIFY_CLIENT_SECRET", server.people.app.secret)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("BROWSER", BROWSER)
+        monkeypatch.setattr("os.isatty", lambda descriptor: False)
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             monkeypatch.delenv(name, raising=False)
         yield server
@@ -234,6 +235,14 @@ def test_who_cannot_sign_in_is_told_before(
     with pytest.raises(UserError, match="to sign in, run the command once in a terminal"):
         pages(spotify, query=("x",))
     assert not len(spotify.journal)
+
+
+def test_at_a_terminal_somebody_may_be_there(
+    spotify: Spotify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BROWSER")
+    monkeypatch.setattr("os.isatty", lambda descriptor: descriptor == 0)
+    Source().check(options(spotify, mine=True))
 
 
 def test_a_user_may_refuse(spotify: Spotify, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def spotify(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Spotify
         monkeypatch.setenv("SPOTIFY_CLIENT_SECRET", server.people.app.secret)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("BROWSER", BROWSER)
+        monkeypatch.setattr("os.isatty", lambda descriptor: False)
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             monkeypatch.delenv(name, raising=False)
         yield server
@@ -90,7 +91,7 @@ def test_the_widest_cover_is_taken(spotify: Spotify) -> None:
     albums_there = [
         {**album, "id": f"{number:022}", "images": each} for number, each in enumerate(shown)
     ]
-    listing = [None, *albums_there, {**album, "id": None, "images": [wide]}, {"id": "../../me"}]
+    listing = [None, *albums_there, {**album, "id": None, "images": [wide]}, {"id": ""}]
     answer = {"albums": {"items": listing, "total": len(listing), "next": None}}
     spotify.script.on("/v1/search", Body(json.dumps(answer).encode()))
     odd = items(pages(spotify, query=("odd",), label="decade"))
@@ -106,7 +107,7 @@ def test_the_widest_cover_is_taken(spotify: Spotify) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_playlist_has_places_without_albums(spotify: Spotify, mode: Any) -> None:
     spotify.mode = mode
-    found = pages(spotify, playlists=(spotify.mine.id,), mode="dev2026", label="playlist")
+    found = pages(spotify, playlists=(spotify.mine.id,), label="playlist")
     kinds = [entry.kind for entry in spotify.mine.entries]
     assert {"null item", "null entry", "local", "episode"} < set(kinds)
     wanted = dict.fromkeys(e.album.id for e in spotify.mine.entries if e.album)
@@ -266,7 +267,6 @@ def test_a_plan_takes_a_request_for_each_query(spotify: Spotify) -> None:
         query=("genre:jazz", "genre:rock"),
         years="1960-1989",
         playlists=(spotify.others.id, spotify.private.id),
-        mine=True,
     )
     with web() as client:
         plan = Source().plan(wanted, client)
@@ -284,6 +284,11 @@ def test_a_plan_takes_a_request_for_each_query(spotify: Spotify) -> None:
     assert any("about 1 min" in note for note in plan.notes)
     with web() as client:
         assert Source().plan(options(spotify, years="1960-2020", limit=12), client).items == 12
+        own = Source().plan(options(spotify, mine=True), client)
+        assert own.items == len(spotify.mine.entries) + len(spotify.shared.entries)
+        shared = options(spotify, playlists=(spotify.shared.id,))
+        spotify.mode = "dev2026"
+        assert Source().plan(shared, client).items == len(spotify.shared.entries)
 
 
 def test_an_entry_alone_is_read(spotify: Spotify) -> None:
