@@ -25,6 +25,7 @@ from ganctl.errors import Interrupted  # noqa: F401  (the script of a child take
 from ganctl.fetch.client import Later, Patience
 from ganctl.fetch.engine import PAUSE, Progress, Report, fetch
 from ganctl.fetch.fetched import Fetched, FetchedOptions
+from ganctl.fetch.manifest import Manifest, Outcome
 from ganctl.fetch.terms import agreed
 
 QUICK = Patience(read=2, whole=5, attempts=3, first_wait=0.01, longest_wait=0.02, hopeless=50)
@@ -499,6 +500,28 @@ def test_a_full_disk_is_one_line(
     assert run(options, tmp_path).stored == 20
     assert not {f"/{key}" for key in stored} & set(server.paths())
     assert kept(tmp_path) == pictures
+
+
+def test_pictures_are_synced_before_they_are_recorded(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, record, synced, recorded = os.fsync, Manifest.record, set[int](), 0
+
+    def note(descriptor: int) -> None:
+        sync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def check(manifest: Manifest, outcomes: list[Outcome], terms: str) -> None:
+        nonlocal recorded
+        for outcome in outcomes:
+            assert (tmp_path / "pictures" / outcome.file).stat().st_ino in synced
+            recorded += 1
+        record(manifest, outcomes, terms)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Manifest, "record", check)
+    run(offer(server, {f"p{n}": picture(n) for n in range(20)}), tmp_path)
+    assert recorded == 20
 
 
 def test_two_at_once(server: Server, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ class Server:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client
     script: Server
 
     def do_GET(self) -> None:

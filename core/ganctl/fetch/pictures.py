@@ -30,7 +30,7 @@ def stem_of(key: str) -> str:
 
 
 def store(item: Item, data: bytes, folder: Path) -> Outcome:
-    """Check the picture and store it, if it is one.
+    """Check the picture and store it, if it is one; it is not safe before `sync`.
 
     Raises `GanctlError` when the disk refuses.
     """
@@ -65,6 +65,15 @@ def examined(item: Item, data: bytes) -> Outcome:
     )
 
 
+def sync(file: Path) -> None:
+    """Make a stored picture survive a power cut. Raises `GanctlError` when the disk refuses."""
+    try:
+        with file.open("r+b", buffering=0) as stored:
+            os.fsync(stored.fileno())
+    except OSError as error:
+        raise GanctlError(f"cannot write {file}: {error.strerror or error}") from None
+
+
 def _write(file: Path, data: bytes) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
@@ -72,7 +81,6 @@ def _write(file: Path, data: bytes) -> None:
             view = memoryview(data)
             while view:
                 view = view[out.write(view) :]
-            os.fsync(out.fileno())
         part.replace(file)
     except OSError as error:
         with suppress(OSError):
