@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ganctl import GanctlError, Item, Opt, Page, Plan, Terms, Unreadable, UserError, WebSource
 
+from .services import check_service
 from .spotify_auth import HOW_TO_SIGN_IN, SignIn, Tokens, credentials
 from .spotify_catalogue import (
     LAST_OFFSET,
@@ -30,6 +31,7 @@ from .spotify_sign_in import can_sign_in
 if TYPE_CHECKING:
     from ganctl import Web
 
+API, ACCOUNTS = "https://api.spotify.com", "https://accounts.spotify.com"
 COVER_BYTES = 100_000
 """What a cover of 640×640 is taken to have in a plan."""
 SHOWN = LAST_OFFSET + SEARCH_LIMIT
@@ -63,10 +65,10 @@ class SpotifyOptions:
         Literal["auto", "dev2026", "legacy-dev", "extended"],
         Opt("The app's quota mode: who may read playlists, and how they are asked for."),
     ] = "auto"
-    api_url: Annotated[str, Opt("Address of the Web API.")] = "https://api.spotify.com"
-    accounts_url: Annotated[str, Opt("Address of the accounts service.")] = (
-        "https://accounts.spotify.com"
-    )
+    api_url: Annotated[str, Opt("The Web API; for tests a server on this machine.")] = API
+    accounts_url: Annotated[
+        str, Opt("The accounts service; for tests a server on this machine.")
+    ] = ACCOUNTS
     redirect_port: Annotated[
         int, Opt("Port on 127.0.0.1 that signing in returns to; 0: any.", ge=0, le=65535)
     ] = 8888
@@ -126,6 +128,8 @@ class Spotify(WebSource[SpotifyOptions], api=1):
         self._check_label(options)
         if options.market and not re.fullmatch("[A-Z]{2}", options.market):
             raise UserError(f"source spotify: market {options.market!r}: wanted two capitals: DE")
+        check_service("spotify", "api_url", options.api_url, API)
+        check_service("spotify", "accounts_url", options.accounts_url, ACCOUNTS)
         app = credentials()
         may_sign_in = can_sign_in() or SignIn(app.client_id).read() is not None
         if options.mine or (playlists and options.mode == "dev2026"):
