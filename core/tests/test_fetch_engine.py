@@ -23,7 +23,7 @@ from web_server import Answer, Server, serving
 from ganctl import GanctlError, Item, Opt, Page, Request, Secret, Terms, UserError, Web, WebSource
 from ganctl.errors import Interrupted  # noqa: F401  (the script of a child takes it from here)
 from ganctl.fetch.client import Later, Patience
-from ganctl.fetch.engine import Progress, Report, fetch
+from ganctl.fetch.engine import PAUSE, Progress, Report, fetch
 from ganctl.fetch.fetched import Fetched, FetchedOptions
 from ganctl.fetch.manifest import Manifest, Outcome
 from ganctl.fetch.terms import agreed
@@ -340,6 +340,7 @@ def test_the_listing_waits_for_the_pictures(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ganctl.fetch.engine.LISTED_AHEAD", 10)
+    monkeypatch.setattr("ganctl.fetch.engine.PAGES_AHEAD", 2)
     server.on("/p", Answer(picture(0), hang=0.01))
     most = 0
 
@@ -357,8 +358,25 @@ def test_the_listing_waits_for_the_pictures(
         Endless(), ListOptions(server.url), tmp_path, name="endless", workers=2, advance=advance
     )
     assert report.listed == 200
-    # 10 that are due, a page more, and what is handed out (16 for each of 2)
-    assert 20 < most <= 10 + 10 + 2 * 16
+    # 10 that are due, three pages more, and what is handed out (16 for each of 2)
+    assert 20 < most <= 10 + 3 * 10 + 2 * 16
+
+
+def test_short_pages_are_not_waited_for_one_by_one(server: Server, tmp_path: Path) -> None:
+    server.on("/p", Answer(picture(0)))
+    asked: list[float] = []
+
+    class Short(Listing, api=1):
+        def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+            for page in range(100):
+                asked.append(time.monotonic())
+                yield Page((Item(f"{page}", f"{server.url}/p"),), str(page), (f"page {page}",))
+
+    report = fetch(Short(), ListOptions(server.url), tmp_path, name="short", patience=QUICK)
+    assert report.listed == 100
+    assert report.notes == tuple(f"page {page}" for page in range(100))
+    assert [row["key"] for row in manifest(tmp_path).values()] == [f"{n}" for n in range(100)]
+    assert asked[-1] - asked[0] < 100 * PAUSE
 
 
 def test_a_listing_at_work_does_not_hold_up_the_end(

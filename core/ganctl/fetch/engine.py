@@ -40,6 +40,8 @@ AHEAD = 16
 """Items per worker that may wait to be downloaded."""
 LISTED_AHEAD = 1000
 """Items that may be listed and due before the listing waits."""
+PAGES_AHEAD = 8
+"""Pages that may be asked for before the first of them is recorded."""
 GONE = frozenset({400, 404, 410, 451})
 """Answers after which a picture is not asked for in another run."""
 BATCH = 0.25
@@ -163,12 +165,13 @@ class _Run:
         self.workers, self.ahead = workers, AHEAD * workers
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
-        self.room = threading.Semaphore(0)
-        """Lets the listing go on after a page, once."""
-        self.waiting = False
-        """Whether the listing does not go on yet."""
-        self.listing = not manifest.listed
         self.limit = source.limit(options)
+        # With a limit, no page is asked for before it is known how many items are new.
+        self.room = threading.Semaphore(PAGES_AHEAD if self.limit is None else 0)
+        """Lets the listing go on after a page, once."""
+        self.waiting = 0
+        """Pages that are recorded and for which the listing has no other room yet."""
+        self.listing = not manifest.listed
         self.last = 0
         """Number of the last item that was handed out."""
         self.open = 0
@@ -225,8 +228,8 @@ class _Run:
             if not self.web.stop.is_set():
                 self._hand_out()
             if self.waiting and (self.due < LISTED_AHEAD or self.web.stop.is_set()):
-                self.waiting = False
-                self.room.release()
+                self.room.release(self.waiting)
+                self.waiting = 0
             if not (self.listing or self.open):
                 break
             news: list[Page | Outcome | _Listed | _Returned] = []
@@ -235,6 +238,8 @@ class _Run:
                 self.web.stop.wait(PAUSE)
                 while True:
                     news.append(self.news.get_nowait())
+            if pages := [one for one in news if isinstance(one, Page)]:
+                self._add(pages)
             for one in news:
                 self._take(one, batch)
             if batch and time.monotonic() - written > BATCH:
@@ -254,15 +259,20 @@ class _Run:
             list(pool.map(sync, files))
         self.manifest.record(batch, self.terms)
 
+    def _add(self, pages: list[Page]) -> None:
+        """Record pages, in one transaction."""
+        items = [item for page in pages for item in page.items]
+        cursors = [page.cursor for page in pages if page.cursor is not None]
+        notes = [note for page in pages for note in page.notes]
+        room = None if self.limit is None else self.limit - self.progress.listed
+        fresh = self.manifest.add(items, cursors[-1] if cursors else None, notes, room)
+        self.due += fresh
+        self.progress.listed += fresh
+        self.waiting += len(pages)
+
     def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
         """One message of a thread; the first error in one ends the fetch."""
-        if isinstance(news, Page):
-            room = None if self.limit is None else self.limit - self.progress.listed
-            fresh = self.manifest.add(news.items, news.cursor, news.notes, room)
-            self.due += fresh
-            self.progress.listed += fresh
-            self.waiting = True
-        elif isinstance(news, Outcome):
+        if isinstance(news, Outcome):
             self.open -= 1
             batch.append(news)
             self.progress.done += 1

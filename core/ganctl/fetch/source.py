@@ -10,6 +10,7 @@ from ..errors import GanctlError
 from ..options import dump
 from ..plugin import Item, O, Source
 from ..web import Unreachable
+from .addresses import shown
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -135,9 +136,13 @@ class WebSource(Source[O]):
         """The encoded picture: the answer to `request`, unless it lies in an archive.
 
         Called from several threads. Raises `Unreadable` or `Withheld` for a picture that must be
-        left out, `Unreachable` for one that may come another time.
+        left out, `Unreachable` for one that may come another time: a web page in its place, too,
+        which portals and gateways send for everything.
         """
-        return web.send(self.request(options, item)).body
+        response = web.send(self.request(options, item))
+        if response.headers.get("content-type", "").startswith("text/html"):
+            raise Unreachable(f"{shown(response.url)}: a web page came, not a picture")
+        return response.body
 
     def identity(self, options: O) -> Mapping[str, Any]:
         """What a folder's content depends on: one folder is for one identity."""

@@ -104,7 +104,7 @@ def _cell(header: list[str], cells: list[str], name: str) -> str:
 
 def _usable(written: str) -> str:
     """The address without a fragment, which servers do not see. Raises `ValueError`."""
-    if any(c.isspace() or not c.isprintable() for c in written):
+    if " " in written or not written.isprintable():
         raise ValueError(f"a space in {_shown(written)}: write %20; labels need a CSV")
     try:
         parts = urlsplit(written)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ganctl import (
     GanctlError,
@@ -31,6 +30,7 @@ from ganctl import (
 
 from .archive import Archive, Member, check_total
 from .kaggle_credentials import Credentials, credentials
+from .services import check_service
 
 API = "https://api.kaggle.com"
 SERVICE = "/v1/datasets.DatasetApiService"
@@ -109,7 +109,7 @@ class Kaggle(WebSource[KaggleOptions], api=1):
 
     def check(self, options: KaggleOptions) -> None:
         _named(options)
-        _check_api(options.api_url)
+        check_service("kaggle", "api_url", options.api_url, API)
         found = credentials()
         if found is not None and found.readable_by_others:
             print(f"ganctl: others can read {found.place}: chmod 600 it", file=sys.stderr)
@@ -244,17 +244,6 @@ def _named(options: KaggleOptions) -> Dataset:
         )
     owner, name, version = found.group("owner", "name", "version")
     return Dataset(owner, name, None if version is None else int(version))
-
-
-def _check_api(url: str) -> None:
-    """Credentials are sent there, so it is not for a configuration file to choose."""
-    try:
-        host = urlsplit(url).hostname or ""
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local and url.rstrip("/") != API:
-        raise UserError(f"source kaggle: api_url is {API}, or a server on this machine: not {url}")
 
 
 def _version(dataset: Dataset, facts: Facts) -> int:

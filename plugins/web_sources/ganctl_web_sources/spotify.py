@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ganctl import GanctlError, Item, Opt, Page, Plan, Terms, Unreadable, UserError, WebSource
 
-from .spotify_auth import SignIn, Tokens, credentials, how_to_sign_in
+from .services import check_service
+from .spotify_auth import HOW_TO_SIGN_IN, SignIn, Tokens, credentials
 from .spotify_catalogue import (
     LAST_OFFSET,
     SEARCH_LIMIT,
@@ -30,6 +31,7 @@ from .spotify_sign_in import can_sign_in
 if TYPE_CHECKING:
     from ganctl import Web
 
+API, ACCOUNTS = "https://api.spotify.com", "https://accounts.spotify.com"
 COVER_BYTES = 100_000
 """What a cover of 640×640 is taken to have in a plan."""
 SHOWN = LAST_OFFSET + SEARCH_LIMIT
@@ -63,10 +65,10 @@ class SpotifyOptions:
         Literal["auto", "dev2026", "legacy-dev", "extended"],
         Opt("The app's quota mode: who may read playlists, and how they are asked for."),
     ] = "auto"
-    api_url: Annotated[str, Opt("Address of the Web API.")] = "https://api.spotify.com"
-    accounts_url: Annotated[str, Opt("Address of the accounts service.")] = (
-        "https://accounts.spotify.com"
-    )
+    api_url: Annotated[str, Opt("The Web API; for tests a server on this machine.")] = API
+    accounts_url: Annotated[
+        str, Opt("The accounts service; for tests a server on this machine.")
+    ] = ACCOUNTS
     redirect_port: Annotated[
         int, Opt("Port on 127.0.0.1 that signing in returns to; 0: any.", ge=0, le=65535)
     ] = 8888
@@ -126,15 +128,17 @@ class Spotify(WebSource[SpotifyOptions], api=1):
         self._check_label(options)
         if options.market and not re.fullmatch("[A-Z]{2}", options.market):
             raise UserError(f"source spotify: market {options.market!r}: wanted two capitals: DE")
+        check_service("spotify", "api_url", options.api_url, API)
+        check_service("spotify", "accounts_url", options.accounts_url, ACCOUNTS)
         app = credentials()
         may_sign_in = can_sign_in() or SignIn(app.client_id).read() is not None
         if options.mine or (playlists and options.mode == "dev2026"):
             if not may_sign_in:
-                raise UserError(f"source spotify: nobody is signed in: {how_to_sign_in()}")
+                raise UserError(f"source spotify: nobody is signed in: {HOW_TO_SIGN_IN}")
         elif app.secret is None and not may_sign_in:
             raise UserError(
                 "source spotify: no client secret: set SPOTIFY_CLIENT_SECRET, or sign in once: "
-                + how_to_sign_in()
+                + HOW_TO_SIGN_IN
             )
 
     def plan(self, options: SpotifyOptions, web: Web) -> Plan:
@@ -190,9 +194,10 @@ class Spotify(WebSource[SpotifyOptions], api=1):
                 steps = self._pages_of(part, options, tokens, api, position)
                 meta = {"playlist": f"https://open.spotify.com/playlist/{part.id}"}
             for step in steps:
-                if isinstance(part, Playlist) and options.label == "playlist" and not label:
-                    user = self._user_reads_playlists(options, tokens)  # they may have signed in
-                    label = part.title or title_of(api, part.id, user=user) or part.id
+                # After the first page, for which the user may have signed in.
+                if isinstance(part, Playlist) and options.label == "playlist" and step.albums:
+                    user = self._user_reads_playlists(options, tokens)
+                    label = label or part.title or title_of(api, part.id, user=user) or part.id
                 items = [
                     item_of(album, label or _label_of_album(options.label, album), meta)
                     for album in step.albums

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ganctl import Web
 
 DASHBOARD = "https://developer.spotify.com/dashboard"
+HOW_TO_SIGN_IN = (
+    "to sign in, run the command once in a terminal of a machine with a browser; later runs need "
+    "none. What is fetched is kept"
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class Tokens:
             }
             return self._token(form, {})
         if not can_sign_in():
-            raise UserError(how_to_sign_in())
+            raise UserError(HOW_TO_SIGN_IN)
         return self._token(sign_in(self._web, self._accounts, self._app.client_id, self._port), {})
 
     def _token(self, form: dict[str, str | Secret], headers: dict[str, Secret]) -> Secret:
@@ -162,7 +166,7 @@ class Tokens:
             self._sign_in.forget()  # asked again, it would be refused again
             return UserError(
                 "Spotify has ended the sign-in, as it does after six months or when access is "
-                f"taken back: {how_to_sign_in()}"
+                f"taken back: {HOW_TO_SIGN_IN}"
             )
         if error == "invalid_client":
             return UserError(
@@ -170,14 +174,6 @@ class Tokens:
                 f"SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET, or the file, with {DASHBOARD}"
             )
         return GanctlError(f"Spotify gives no token: {refused} {error}".rstrip())
-
-
-def how_to_sign_in() -> str:
-    """For a message, where nobody can sign in now."""
-    return (
-        "to sign in, run the command once in a terminal of a machine with a browser; "
-        "later runs need none. What is fetched is kept"
-    )
 
 
 def _oauth_error(body: bytes) -> str:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -61,11 +62,17 @@ def test_the_first_place_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "token" in str(credentials())
 
 
-def test_kaggles_own_client_takes_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("kagglehub")
-    from kagglehub.config import get_kaggle_credentials
+@pytest.fixture(scope="module")
+def kagglehub() -> ModuleType:
+    """Kaggle's own client; it remembers the HOME that there is when it is imported."""
+    config: ModuleType = pytest.importorskip("kagglehub.config")
+    return config
 
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(home / ".kaggle"))  # it reads HOME when imported
+
+def test_kaggles_own_client_takes_the_same(
+    kagglehub: ModuleType, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(home / ".kaggle"))
     steps = (
         lambda: write(home / ".kaggle/kaggle.json", '{"username": "me", "key": "key-of-json"}'),
         lambda: monkeypatch.setenv("KAGGLE_USERNAME", "you"),
@@ -76,7 +83,7 @@ def test_kaggles_own_client_takes_the_same(home: Path, monkeypatch: pytest.Monke
     )
     for step in steps:
         step()
-        theirs = get_kaggle_credentials()
+        theirs = kagglehub.get_kaggle_credentials()
         assert theirs is not None
         wanted = (
             f"Bearer {theirs.api_key}"

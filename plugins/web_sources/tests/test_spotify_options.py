@@ -110,3 +110,14 @@ def test_the_terms_forbid_training() -> None:
         assert clause in said
     assert all(url.startswith("https://developer.spotify.com/") for _, url in terms.clauses)
     assert "--source coverart" in terms.instead
+
+
+@pytest.mark.parametrize("option", ["api_url", "accounts_url"])
+@pytest.mark.parametrize(
+    "url", ["https://api.spotify.com.evil.example", "http://api.spotify.com", "https://u@evil", ""]
+)
+def test_credentials_are_for_no_other_server(option: str, url: str) -> None:
+    with pytest.raises(UserError, match=rf"{option} is https://\w+\.spotify\.com, or a server on"):
+        Spotify().check(SpotifyOptions(query=("x",), **{option: url}))
+    for here in ("http://127.0.0.1:1", "https://localhost:2/"):
+        Spotify().check(SpotifyOptions(query=("x",), **{option: here}))
