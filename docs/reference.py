@@ -253,7 +253,8 @@ INTERFACES = {
         "fetch/source.py",
         ("WebSource", "Page", "Request", "Plan", "Terms", "Withheld"),
     ),
-    "Questions to servers": ("", "fetch/client.py", ("Web", "Response", "Refused")),
+    "Questions to servers": ("", "fetch/client.py", ("Web",)),
+    "Answers": ("", "fetch/answers.py", ("Response", "Refused", "TooLarge")),
     "Secrets": ("", "fetch/secret.py", ("Secret",)),
     "Image sizes": ("", "spec.py", ("ImageSpec",)),
     "Networks and the training step": (

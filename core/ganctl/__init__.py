@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from .evaluator import Extractor as Extractor
     from .evaluator import ImageBatch as ImageBatch
     from .evaluator import ImageSet as ImageSet
-    from .fetch.client import Refused as Refused
-    from .fetch.client import Response as Response
-    from .fetch.client import TooLarge as TooLarge
+    from .fetch.answers import Refused as Refused
+    from .fetch.answers import Response as Response
+    from .fetch.answers import TooLarge as TooLarge
     from .fetch.client import Web as Web
     from .fetch.secret import Secret as Secret
     from .fetch.source import Page as Page
@@ -69,7 +69,8 @@ _HOME = {
     "spec": ["ImageSpec"],
     "errors": ["GanctlError", "UserError"],
     "evaluator": ["Evaluator", "Extractor", "ImageBatch", "ImageSet"],
-    "fetch.client": ["Refused", "Response", "TooLarge", "Web"],
+    "fetch.answers": ["Refused", "Response", "TooLarge"],
+    "fetch.client": ["Web"],
     "fetch.secret": ["Secret"],
     "fetch.source": ["Page", "Plan", "Request", "Terms", "WebSource", "Withheld"],
     "hooks": ["hookimpl"],

@@ -22,10 +22,11 @@ from web_server import Answer, Server, serving
 
 from ganctl import GanctlError, Item, Opt, Page, Request, Secret, Terms, UserError, Web, WebSource
 from ganctl.errors import Interrupted  # noqa: F401  (the script of a child takes it from here)
-from ganctl.fetch.client import Later, Patience
+from ganctl.fetch.answers import Later
 from ganctl.fetch.engine import PAUSE, Progress, Report, fetch
 from ganctl.fetch.fetched import Fetched, FetchedOptions
 from ganctl.fetch.manifest import Manifest, Outcome
+from ganctl.fetch.pacing import Patience
 from ganctl.fetch.terms import agreed
 
 QUICK = Patience(read=2, whole=5, attempts=3, first_wait=0.01, longest_wait=0.02, hopeless=50)

@@ -16,6 +16,16 @@ def host_of(url: str) -> str:
         return ""
 
 
+def service_of(url: str) -> str:
+    """The host, with its port where that is not the usual one: what is asked at one pace."""
+    try:
+        scheme, host, port = origin(url)
+    except ValueError:
+        return ""
+    usual = {"https": 443, "http": 80}.get(scheme)
+    return host if port == usual else f"{host}:{port}"
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: a secret for one of these is for no other."""
     parts = urlsplit(url)

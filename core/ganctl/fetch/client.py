@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -23,9 +23,10 @@ from .. import __version__
 from ..errors import GanctlError, UserError
 from ..files import sync_folder, write_atomically
 from ..web import Unreachable, is_loopback
-from .addresses import Addresses, host_of, origin, shown
+from .addresses import Addresses, host_of, origin, service_of, shown
+from .answers import Later, Refused, Response, TooLarge, Transient, headers_of, length_of, range_of
 from .digests import Digests, announced, fault_of
-from .pacing import Pacer, Stopped, jitter, retry_after
+from .pacing import Pacer, Patience, Stopped, jitter, retry_after
 from .secret import Secret, redacted, revealed
 from .source import Request, Withheld
 
@@ -44,64 +45,6 @@ PROGRESS = 2**20
 FILES = "files"
 """Folder of downloaded files within the fetch's own; it goes when everything is fetched."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long servers are waited for, in seconds, and how often they are asked."""
-
-    connect: float = 10
-    read: float = 30
-    """Without one byte."""
-    whole: float = 60
-    """For a whole answer; of a file, for each 8 MB."""
-    attempts: int = 6
-    first_wait: float = 0.5
-    longest_wait: float = 30
-    """Between attempts, when the server does not say how long."""
-    told_wait: float = 120
-    """What a server may ask for; more ends the fetch."""
-    redirects: int = 5
-    hopeless: int = 3
-    """Requests given up in a row after which a host is asked nothing more."""
-
-
-class Refused(Unreachable):
-    """The server answered, and would answer the same again: 401, 403, 404 …"""
-
-    def __init__(self, message: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
-        self.body = body
-        """Its first 64 kB; not for messages: who knows what it repeats."""
-
-
-class TooLarge(Unreachable):
-    """What comes has more bytes than the request allows."""
-
-
-class Later(GanctlError):
-    """The server asks to be left alone for longer than a fetch waits."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer: `url` is where redirects ended, header names are in lower case."""
-
-    status: int
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class _Transient(Exception):
-    """What another attempt may mend; `wait` is what the server asks for."""
-
-    def __init__(self, why: str, wait: float | None = None, gained: int = 0) -> None:
-        super().__init__(why)
-        self.wait = wait
-        self.gained = gained
 
 
 class Web:
@@ -164,14 +107,14 @@ class Web:
 
         def attempt() -> Response:
             with self._asked(request) as (url, response):
-                headers = _headers(response)
+                headers = headers_of(response)
                 digests = Digests({**announced(headers), **request.digests})
                 blocks = []
                 for block in self._body(response, request.limit):
                     digests.update(block)
                     blocks.append(block)
                 if fault := digests.fault():
-                    raise _Transient(fault)
+                    raise Transient(fault)
                 return Response(response.status_code, url, headers, b"".join(blocks))
 
         return self._patiently(request, attempt)
@@ -206,7 +149,7 @@ class Web:
 
     def _patiently(self, request: Request, attempt: Callable[[], T]) -> T:
         """What the attempt gives, tried again as long as that may help."""
-        host = host_of(request.url)
+        host = service_of(request.url)
         left = self.patience.attempts
         for number in count(1):
             if reason := self._down.get(host):
@@ -218,7 +161,7 @@ class Web:
                 finally:
                     if request.strict:
                         self._pacer.hold(host, request.every)
-            except _Transient as fault:
+            except Transient as fault:
                 left = self.patience.attempts if fault.gained >= PROGRESS else left - 1
                 if left <= 0:
                     self._give_up(host, str(fault))
@@ -261,7 +204,7 @@ class Web:
     ) -> Iterator[tuple[str, httpx2.Response]]:
         """Within: a good answer whose body is not read yet, and where it came from.
 
-        `also` are statuses that are good beside 2xx. Raises `Refused`, `Unreachable`, `_Transient`.
+        `also` are statuses that are good beside 2xx. Raises `Refused`, `Unreachable`, `Transient`.
         """
         url, response = self._follow(request, dict(extra or {}))
         with _transport(self, url):
@@ -269,11 +212,11 @@ class Web:
                 status = response.status_code
                 if status in RETRIED:
                     wait = retry_after(response.headers.get("retry-after"))
-                    raise _Transient(f"it answered {status}", wait)
+                    raise Transient(f"it answered {status}", wait)
                 if not (200 <= status < 300 or status in also):
                     body = b"".join(self._body(response, 1 << 16, cut=True))
                     raise Refused(
-                        f"{shown(url)}: it answered {status}", status, _headers(response), body
+                        f"{shown(url)}: it answered {status}", status, headers_of(response), body
                     )
                 yield url, response
             finally:
@@ -346,7 +289,7 @@ class Web:
             if per and seen >= stage:
                 until, stage = time.monotonic() + self.patience.whole, seen + per
             if time.monotonic() > until:
-                raise _Transient(f"{seen:,} bytes in {self.patience.whole:g} s: too slow")
+                raise Transient(f"{seen:,} bytes in {self.patience.whole:g} s: too slow")
 
 
 class _Partial:
@@ -363,26 +306,26 @@ class _Partial:
         note = self._noted() if have else {}
         extra = {"Range": f"bytes={have}-", "If-Range": note["mark"]} if note else {}
         with web._asked(request, extra, frozenset({416})) as (_, response):
-            headers = _headers(response)
+            headers = headers_of(response)
             html = headers.get("content-type", "").startswith("text/html")
             if html and response.status_code != 416:
-                raise _Transient("it answered with a web page")  # of a portal or a gateway
+                raise Transient("it answered with a web page")  # of a portal or a gateway
             wanted = {**announced(headers), **request.digests}
             if response.status_code == 206 and extra:
-                begin, total = _range(headers.get("content-range", ""))
+                begin, total = range_of(headers.get("content-range", ""))
                 if begin != have or total != note["total"]:
                     self._forget()
-                    raise _Transient("it sent another part than the one asked for")
+                    raise Transient("it sent another part than the one asked for")
             elif response.status_code == 416:
-                _, total = _range(headers.get("content-range", ""))
+                _, total = range_of(headers.get("content-range", ""))
                 wanted = {**note.get("digests", {}), **request.digests}
                 if total != have:
                     self._forget()
-                    raise _Transient("it has no such part any more")
+                    raise Transient("it has no such part any more")
             elif response.status_code == 206:
                 raise Unreachable(f"{shown(request.url)}: it sent a part that was not asked for")
             else:
-                have, total = 0, _length(headers)
+                have, total = 0, length_of(headers)
                 self._forget()
                 self._write_note(headers, total, wanted)
             if total is not None and total > request.limit:
@@ -393,10 +336,10 @@ class _Partial:
         if total is not None and (size := self.part.stat().st_size) != total:
             if size > total:
                 self._forget()
-            raise _Transient(f"{size:,} bytes of {total:,} came", gained=size - before)
+            raise Transient(f"{size:,} bytes of {total:,} came", gained=size - before)
         if fault := fault_of(self.part, wanted):
             self._forget()
-            raise _Transient(fault)
+            raise Transient(fault)
         self.part.replace(self.target)
         self.note.unlink(missing_ok=True)
         sync_folder(self.target.parent)
@@ -424,9 +367,9 @@ class _Partial:
                     web.receiving = None
                     out.flush()
                     os.fsync(out.fileno())
-        except _Transient as fault:
+        except Transient as fault:
             # What was there before this attempt is not gained when it comes once more.
-            raise _Transient(str(fault), gained=size - before) from None
+            raise Transient(str(fault), gained=size - before) from None
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -450,7 +393,7 @@ class _Partial:
 
 @contextmanager
 def _transport(web: Web, url: str) -> Iterator[None]:
-    """Within: what the network does is `_Transient`, and what no attempt mends `Unreachable`."""
+    """Within: what the network does is `Transient`, and what no attempt mends `Unreachable`."""
     import httpx2
 
     try:
@@ -458,19 +401,18 @@ def _transport(web: Web, url: str) -> Iterator[None]:
     except httpx2.TimeoutException as error:
         kind = "connection" if isinstance(error, httpx2.ConnectTimeout) else "byte"
         seconds = web.patience.connect if kind == "connection" else web.patience.read
-        raise _Transient(f"no {kind} within {seconds:g} s") from None
+        raise Transient(f"no {kind} within {seconds:g} s") from None
     except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL):
         # What they say repeats headers.
         raise Unreachable(f"{shown(url)}: the address or a header is not valid") from None
     except httpx2.HTTPError as error:
         if _distrusted(error):
-            host = host_of(url)
-            web._down[host] = "its certificate is not trusted"
+            web._down[service_of(url)] = "its certificate is not trusted"
             raise Unreachable(
                 f"{shown(url)}: its certificate is not trusted: {_reason(error)}; SSL_CERT_FILE "
                 "may name a file with the authorities to trust"
             ) from None
-        raise _Transient(_reason(error)) from None
+        raise Transient(_reason(error)) from None
 
 
 def _distrusted(error: BaseException | None) -> bool:
@@ -498,21 +440,3 @@ def _target(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         raise Unreachable(f"{shown(url)}: redirects to what is no address") from None
-
-
-def _headers(response: httpx2.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("content-length", "")
-    return int(text) if text.isdecimal() and "content-encoding" not in headers else None
-
-
-def _range(text: str) -> tuple[int | None, int | None]:
-    """Begin and total of a `Content-Range`."""
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", text.strip())
-    if found is None:
-        return None, None
-    begin, total = found.groups()
-    return None if begin is None else int(begin), int(total)

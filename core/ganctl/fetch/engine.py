@@ -26,11 +26,12 @@ from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..web import Unreachable
-from .client import FILES, Patience, Refused, Web
+from .answers import Refused
+from .client import FILES, Web
 from .fetched import LISTING, write_labels
 from .folder import PICTURES, claimed, reconcile, set_aside, settle
 from .manifest import Manifest, Outcome
-from .pacing import Stopped
+from .pacing import Patience, Stopped
 from .pictures import examined, stem_of, store, sync
 from .source import Page, WebSource, Withheld
 

@@ -5,7 +5,28 @@ from __future__ import annotations
 import random
 import threading
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long servers are waited for, in seconds, and how often they are asked."""
+
+    connect: float = 10
+    read: float = 30
+    """Without one byte."""
+    whole: float = 60
+    """For a whole answer; of a file, for each 8 MB."""
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30
+    """Between attempts, when the server does not say how long."""
+    told_wait: float = 120
+    """What a server may ask for; more ends the fetch."""
+    redirects: int = 5
+    hopeless: int = 3
+    """Requests given up in a row after which a host is asked nothing more."""
 
 
 class Stopped(Exception):

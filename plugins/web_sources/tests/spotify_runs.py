@@ -17,7 +17,7 @@ from PIL import Image
 from servers import Spotify
 
 from ganctl import Item, Page, Web
-from ganctl.fetch.client import Patience
+from ganctl.fetch.pacing import Patience
 from ganctl_web_sources.spotify import Spotify as Source
 from ganctl_web_sources.spotify import SpotifyOptions
 

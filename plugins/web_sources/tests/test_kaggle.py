@@ -32,8 +32,9 @@ from servers.kaggle import SERVICE
 from servers.odd import bad_archives
 
 from ganctl import GanctlError, UserError, Web
-from ganctl.fetch.client import Later, Patience
+from ganctl.fetch.answers import Later
 from ganctl.fetch.engine import Progress, Report, fetch
+from ganctl.fetch.pacing import Patience
 from ganctl_web_sources.kaggle import Kaggle as Source
 from ganctl_web_sources.kaggle import KaggleOptions
 

@@ -16,7 +16,7 @@ from servers import Body, Call, Delay, Drop, Spotify, Status
 from spotify_runs import BROWSER, items, options, pages
 
 from ganctl import GanctlError, Unreachable, UserError
-from ganctl.fetch.client import Later
+from ganctl.fetch.answers import Later
 from ganctl_web_sources import spotify_sign_in
 from ganctl_web_sources.spotify import Spotify as Source
 from ganctl_web_sources.spotify_auth import credentials

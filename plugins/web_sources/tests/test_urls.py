@@ -33,8 +33,8 @@ from servers import (
 )
 from servers.odd import broken_pictures, odd_pictures
 
-from ganctl.fetch.client import Patience
 from ganctl.fetch.engine import fetch
+from ganctl.fetch.pacing import Patience
 from ganctl_web_sources.urls import URLs, URLsOptions
 
 QUICK = Patience(read=1, whole=1, attempts=2, first_wait=0.01, longest_wait=0.01, hopeless=50)
