@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import queue
 import shutil
-import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from ..data.pixels import Unreadable
 from ..errors import GanctlError, Interrupted
 from ..plugin import Item
+from ..signals import interruptible
 from ..web import Unreachable
 from .answers import Refused
 from .client import FILES, Web
@@ -199,7 +198,7 @@ class _Run:
         for thread in threads:
             thread.start()
         try:
-            with _signals(self.web.stop) as interrupted:
+            with interruptible("saving what is on its way", self.web.stop.set) as interrupted:
                 try:
                     self._lead(advance)
                 finally:
@@ -211,7 +210,9 @@ class _Run:
             self.web.close()
         if self.fault is not None:
             raise self.fault
-        if interrupted() and (self.manifest.counts().get("pending") or not self.manifest.listed):
+        if interrupted.is_set() and (
+            self.manifest.counts().get("pending") or not self.manifest.listed
+        ):
             raise Interrupted("stopped; what is fetched is kept, and the same command goes on")
 
     def _end(self) -> None:
@@ -370,27 +371,3 @@ class _Returned:
     """An item came back undone."""
 
     fault: BaseException | None
-
-
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[Callable[[], bool]]:
-    """Yields whether Ctrl-C (or SIGTERM) has come; a second one raises `KeyboardInterrupt`."""
-    came = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-        stop.set()
-        print("ganctl: saving what is on its way; again to stop at once", file=sys.stderr)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: came
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -24,6 +20,7 @@ from ..files import write_atomically
 from ..hooks import Hooks, as_figures
 from ..images import sample_grid, save_png, to_pil
 from ..interfaces import Players, Progress, to_pixels
+from ..signals import interruptible
 from .device import peak_memory, pick_device
 from .ema import EMA
 from .judge import Judge
@@ -70,7 +67,6 @@ class Session:
             mirror=settings.mirror,
         )
         self._tally = Tally()
-        self._stop = False
         self._logged = (time.monotonic(), 0)  # when, at how many images
         self.warned: set[str] = set()
         """What the user was warned of: the subjects."""
@@ -146,7 +142,7 @@ class Session:
         try:
             picture = self._sample(progress)
             self._logged, saved_at = (time.monotonic(), progress.images), time.monotonic()
-            with self._signals():
+            with interruptible("finishing this step and saving") as interrupted:
                 for progress in train(
                     self.state,
                     self.loader,
@@ -159,7 +155,9 @@ class Session:
                 ):
                     if listening:
                         self.hooks.call("step", session=self, progress=progress)
-                    stop = self._stop  # read once: a signal from here on is for the next step
+                    stop = (
+                        interrupted.is_set()
+                    )  # read once: a signal from here on is for the next step
                     done = progress.images >= self.total
                     last = done or stop
                     better = False
@@ -334,28 +332,6 @@ class Session:
         spare = None if best is None else best.checkpoint
         checkpoint.prune(self.run.checkpoints, plan.settings.keep, spare)
         self.hooks.call("checkpoint", session=self, progress=progress, folder=folder)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """First Ctrl-C (or SIGTERM): finish the step and save. Second: stop at once."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._stop:
-                raise KeyboardInterrupt
-            self._stop = True
-            print("ganctl: finishing this step and saving; again to stop at once", file=sys.stderr)
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {
-            number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
