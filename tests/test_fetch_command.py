@@ -110,9 +110,46 @@ def test_fetch_tells_what_came_and_asks_nothing_twice(ganctl: CLI, shop: Server)
     assert elsewhere.returncode == 2
     assert "covers: holds another fetch" in elsewhere.stderr
 
+    for line in ("train --data covers", "inspect covers"):
+        raw = ganctl(*line.split())
+        assert raw.returncode == 2
+        assert "is not prepared yet: ganctl prepare covers --out SET.zip" in raw.stderr
+    folder = ganctl(
+        "prepare", "covers", "--source", "folder", "--resolution", "32", "--out", "x.zip"
+    )
+    assert "use --source fetched" in folder.stderr
     prepared = ganctl("prepare", "covers", "--resolution", "32", "--out", "set.zip")
     assert prepared.returncode == 0, prepared.stderr
     assert "2 classes of 39 to 40 images" in prepared.stderr
+
+
+def test_a_folder_in_which_nothing_came_is_free(ganctl: CLI, shop: Server) -> None:
+    listing = shop.answers("/list")
+    shop.on("/list", Answer(b"[]"))
+    options = ("--source", "shop", "--out", "covers", "--source.url")
+    empty = ganctl("fetch", *options, shop.url)
+    assert empty.returncode == 1
+    assert "lists no picture" in empty.stderr
+    shop.on("/list", *listing)
+    assert ganctl("fetch", *options, f"{shop.url}/").returncode == 0
+
+
+def test_what_is_no_source_on_the_web_is_told(ganctl: CLI, shop: Server) -> None:
+    """A plugin's mistakes: named, and without a wait for what never comes."""
+    site = Path(ganctl.env["PYTHONPATH"].partition(":")[0])
+    options = ("fetch", "--source", "shop", "--source.url", shop.url)
+    page = next(line.strip() for line in PLUGIN.splitlines() if "yield Page" in line)
+    for right, wrong, said, more in (
+        (page, "yield []", "pages gave a list, not a Page", ()),
+        ("return Plan(", "return dict(", "plan gave a dict, not a Plan", ("--dry-run",)),
+        ('"no", clauses', '"No", clauses', "yes, no or unclear, not 'No'", ("--source.strict",)),
+    ):
+        assert right in PLUGIN
+        (site / "shop.py").write_text(PLUGIN.replace(right, wrong))
+        told = ganctl(*options, *more)
+        assert told.returncode == 1, told.stderr
+        assert "source 'shop' (shop 1.0) failed: " in told.stderr
+        assert said in told.stderr
 
 
 def test_failures_are_asked_for_again(ganctl: CLI, shop: Server) -> None:
@@ -212,6 +249,7 @@ def test_fetch_and_prepare_say_which_is_for_which(ganctl: CLI, shop: Server) -> 
     assert "fetched first: ganctl fetch --source shop" in web.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_came(ganctl: CLI, shop: Server) -> None:
     for number in range(40, 80):
         shop.on(f"/p/{number}.png", Answer(picture(number), hang=0.5))
@@ -224,6 +262,8 @@ def test_ctrl_c_keeps_what_came(ganctl: CLI, shop: Server) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
     assert "what is fetched is kept, and the same command goes on" in errors
+    part = ganctl("prepare", "covers", "--resolution", "32", "--out", "part.zip")
+    assert "covers: this fetch is not finished, so pictures are missing" in part.stderr
     there = {p.name for p in (ganctl.folder / "covers/pictures").glob("*.png")}
     assert 39 <= len(there) < 79
     before = len(pictures_asked(shop))

@@ -182,7 +182,7 @@ def _convert(value: Any, hint: Any) -> Any:
         raise ValueError(f"{value!r} is not true or false")
     if hint is str:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not a text")
+            raise ValueError(f"{value!r} is not a text: put it in quotation marks")
         return value
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a number")

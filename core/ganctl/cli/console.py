@@ -61,6 +61,10 @@ def progress(
     )
     from rich.text import Text
 
+    class Percent(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.total is None else f"{task.percentage:>3.0f}%")
+
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
@@ -69,11 +73,11 @@ def progress(
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
+        Percent(),
         Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, soft_wrap=True),  # an address is not broken into lines
     )
     with bar:
         task = bar.add_task(description, total=total, completed=done, note="")

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UserError
 from ..fetch.engine import Progress, Report, fetch
+from ..fetch.manifest import FILE
 from ..fetch.source import Plan, WebSource
 from ..fetch.terms import agreed
 from ..training.plan import Choice, fetch_folder
@@ -53,7 +54,10 @@ def run(argv: list[str]) -> int:
             bool, typer.Option("--json", help="Print the account as JSON on standard output.")
         ] = False,
     ) -> int:
-        """Bring pictures from the web into a folder. The same command goes on after a stop."""
+        """Bring pictures from the web into a folder. The same command goes on after a stop.
+
+        `ganctl list-plugins --kind source` shows the sources, `ganctl describe NAME` their options.
+        """
         if source is None:
             raise UserError("fetch: say where from: ganctl fetch --source NAME")
         choice = Choice.make("source", {"name": source, **given["source"]})
@@ -102,7 +106,9 @@ def plan_of(choice: Choice) -> Plan:
     try:
         with choice.entry.guard():
             choice.plugin.check(choice.options)
-            plan: Plan = choice.plugin.plan(choice.options, web)
+            plan = choice.plugin.plan(choice.options, web)
+            if not isinstance(plan, Plan):
+                raise TypeError(f"plan gave a {type(plan).__name__}, not a Plan")
             return plan
     finally:
         web.close()
@@ -122,6 +128,8 @@ def tell_plan(choice: Choice, plan: Plan, folder: Path) -> None:
     print(f"{choice.entry.name}: {', '.join(facts) or 'it cannot be told how many pictures'}")
     for note in plan.notes:
         print(f"  {note}")
+    if (folder / FILE).is_file():
+        print(f"{folder} is begun: what lies there is not fetched again.")
     print(f"They would go to {folder}. No picture was fetched (--dry-run).")
 
 
@@ -134,7 +142,8 @@ def bring(choice: Choice, folder: Path, terms: str) -> Report:
 
             def advance(now: Progress) -> None:
                 if now.file is None:
-                    note = f"{now.stored:,} kept, {now.bytes / 1e6:,.0f} MB"
+                    more = "" if now.complete else " and more"
+                    note = f"{now.stored:,} of {now.listed:,}{more}, {now.bytes / 1e6:,.0f} MB"
                 else:
                     have, total = now.file
                     note = (

@@ -40,6 +40,11 @@ class Dataset:
         self.path = Path(path)
         if not self.path.exists():
             raise UserError(f"{self.path}: no such file or folder")
+        if (self.path / "manifest.sqlite").is_file() and (self.path / "pictures").is_dir():
+            raise UserError(
+                f"{self.path}: what `ganctl fetch` brought is not prepared yet: "
+                f"ganctl prepare {self.path} --out SET.zip --resolution 64"
+            )
         self._zip = None if self.path.is_dir() else _open_zip(self.path)
         self.names = self._list_images()
         if not self.names:

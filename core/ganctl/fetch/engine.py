@@ -306,6 +306,8 @@ class _Run:
         whole, fault = False, None
         try:
             for page in self.source.pages(self.options, self.web, cursor):
+                if not isinstance(page, Page):
+                    raise TypeError(f"pages gave a {type(page).__name__}, not a Page")
                 self.news.put(page)
                 self.room.acquire()
                 if self.web.stop.is_set():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,12 @@ class Fetched(Source[FetchedOptions], api=1):
     def check(self, options: FetchedOptions) -> None:
         if not (Path(options.path) / FILE).is_file():
             raise UserError(f"{options.path}: not a folder that `ganctl fetch` made")
+        if not is_complete(Path(options.path)):
+            print(
+                f"ganctl: warning: {options.path}: this fetch is not finished, so pictures are "
+                "missing; its command goes on with it",
+                file=sys.stderr,
+            )
 
     def fingerprint(self, options: FetchedOptions) -> str:
         facts = [(row.key, row.sha256, row.label) for row in _kept(Path(options.path))]
@@ -56,13 +63,13 @@ class Fetched(Source[FetchedOptions], api=1):
             raise Unreadable(error.strerror or str(error)) from None
 
 
-def is_complete(folder: Path, edition: str) -> bool:
-    """Whether everything of that edition was listed and asked for: a fetch would ask nothing."""
+def is_complete(folder: Path, edition: str | None = None) -> bool:
+    """Whether everything was listed and asked for, of that edition if one is named."""
     if not (folder / FILE).is_file():
         return False
     manifest = Manifest(folder)
     try:
-        current = manifest.listed and manifest.edition == edition
+        current = manifest.listed and edition in (None, manifest.edition)
         return current and not manifest.counts().get("pending")
     finally:
         manifest.close()

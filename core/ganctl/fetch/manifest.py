@@ -97,12 +97,14 @@ class Manifest:
         if there is None:
             with self._guard():
                 self._put("identity", text)
+        elif there != text and not self._run("SELECT 1 FROM items LIMIT 1"):
+            self.forget_listing()  # nothing came of it: a mistake in its options, mostly
+            with self._guard():
+                self._put("identity", text)
         elif there != text:
-            old, new = json.loads(there), json.loads(text)
-            names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
-            differs = ", ".join(f"{n}: {old.get(n)!r}, not {new.get(n)!r}" for n in names)
             raise UserError(
-                f"{self._file.parent}: holds another fetch ({differs}); "
+                f"{self._file.parent}: holds another fetch "
+                f"({_difference(json.loads(there), json.loads(text))}); "
                 "name another folder with --out"
             )
         if self.edition not in (None, edition):
@@ -312,3 +314,11 @@ class Manifest:
 
 def _hex(value: int | None) -> str | None:
     return None if value is None else f"{value:016x}"
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Of two identities: the source, if that is another, else the options."""
+    if old.get("source") != new.get("source"):
+        return f"from {old.get('source')}, not {new.get('source')}"
+    names = sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n))
+    return ", ".join(f"{n}: {old.get(n)!r}, not {new.get(n)!r}" for n in names)

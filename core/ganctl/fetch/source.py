@@ -41,6 +41,10 @@ class Terms:
     instead: str = ""
     """What may be taken instead, for the message of a refusal."""
 
+    def __post_init__(self) -> None:
+        if self.training not in ("yes", "no", "unclear"):  # a misspelt "no" must not pass
+            raise ValueError(f"Terms.training is yes, no or unclear, not {self.training!r}")
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -14,7 +14,7 @@ from ganctl import Item, Opt, Source, Unreadable, UserError
 
 from . import files
 from .labels import LISTING, by_folder, listed
-from .places import reader
+from .places import is_fetched, reader
 
 NOT_PICTURES = frozenset({LISTING, "report.csv"})
 """What may stand at the top of a set beside its pictures."""
@@ -39,6 +39,10 @@ class Pictures(Source[PicturesOptions]):
         if path.is_dir() != (kind == "folder"):
             other = "folder" if path.is_dir() else "zip"
             raise UserError(f"source {kind}: {path} is not a {kind}: use --source {other}")
+        if is_fetched(path):
+            raise UserError(
+                f"source {kind}: {path} is what `ganctl fetch` brought: use --source fetched"
+            )
         if all(map(files.is_litter, self.names(options))):
             raise UserError(f"source {kind}: no pictures in {path}")
 

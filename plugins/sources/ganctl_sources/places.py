@@ -26,11 +26,16 @@ def reader(path: Path) -> str | None:
         return "folder" if path.is_dir() else None
 
 
+def is_fetched(path: Path) -> bool:
+    """Whether `ganctl fetch` made this folder: the source `fetched` knows what counts in it."""
+    return (path / "manifest.sqlite").is_file() and (path / "pictures").is_dir()
+
+
 def _of_folder(path: Path) -> str | None:
     with os.scandir(path) as entries:
         names = [e.name for e in entries if not e.name.startswith(".")]
-    if {"manifest.sqlite", "pictures"} <= set(names):
-        return None  # what `ganctl fetch` made, which the source `fetched` knows better
+    if is_fetched(path):
+        return None
     if any(IDX_IMAGES.fullmatch(name) for name in names):
         return "idx"
     if any(_is_cifar(path / name) for name in names if CIFAR_BATCH.fullmatch(name)):

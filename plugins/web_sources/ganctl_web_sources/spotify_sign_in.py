@@ -47,7 +47,11 @@ def sign_in(web: Web, accounts_url: str, client_id: str, port: int) -> dict[str,
         server = _Callback(port)
     except OSError as error:
         in_use = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        hint = "; name another with --source.redirect-port" if in_use else ""
+        hint = (
+            "; name another with --source.redirect-port, and list its address in the app's settings"
+            if in_use
+            else ""
+        )
         raise UserError(f"port {port} on 127.0.0.1: {error.strerror or error}{hint}") from None
     redirect_uri = f"http://127.0.0.1:{server.server_address[1]}{CALLBACK}"
     query = {
