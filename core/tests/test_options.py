@@ -108,7 +108,7 @@ def test_none_is_a_value_of_an_optional_option(value: object) -> None:
         ("share", "nan", "'nan' is not a finite number"),
         ("share", "inf", "'inf' is not a finite number"),
         ("share", {"a": 1}, "{'a': 1} is not a number"),
-        ("text", 64, "64 is not a text"),
+        ("text", 64, "64 is not a text: put it in quotation marks"),
         ("mode", "medium", "'medium' is not one of fast, slow"),
         ("power", 3, "3 is not one of 1, 2"),
         ("widths", "4,x", "'x' is not a whole number"),
