@@ -521,3 +521,54 @@ def test_a_file_of_authorities_that_is_none(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
     with pytest.raises(UserError, match=r"SSL_CERT_FILE is .*absent.pem"):
         Web()
+
+
+@pytest.mark.parametrize(
+    "to", ["http://a..b/x", f"http://{'a' * 70}.example/x", "http://a:99999/", "http://a:abc/"]
+)
+def test_a_redirect_to_what_is_no_address(server: Server, web: Web, to: str) -> None:
+    url = server.on("/a", redirect(to))
+    with pytest.raises(Unreachable, match="redirects to what is no address"):
+        web.send(Request(url))
+    with pytest.raises(Unreachable, match="not a web address"):
+        web.send(Request(to, base=url))
+
+
+@pytest.mark.parametrize("value", ["md5=AAAA", "crc32c=AAAA,md5=", "md5=%%%", "crc32c"])
+def test_an_announced_sum_that_is_none_says_nothing(server: Server, web: Web, value: str) -> None:
+    url = server.on("/a", Answer(DATA, headers={"x-goog-hash": value}))
+    assert web.send(Request(url)).body == DATA
+
+
+def test_a_service_that_fails_behind_a_redirect_is_the_one_to_blame(
+    server: Server, web: Web
+) -> None:
+    good = server.on("/good", Answer(DATA))
+    with serving() as gone:
+        dead = gone.url
+    bad = server.on("/bad", redirect(f"{dead}/x"))
+    for _ in range(QUICK.hopeless):
+        with pytest.raises(Unreachable):
+            web.send(Request(bad))
+    with pytest.raises(Unreachable, match="not asked, as"):
+        web.send(Request(bad))
+    assert web.send(Request(good)).body == DATA
+
+
+def test_any_answer_is_a_sign_of_life(server: Server, web: Web) -> None:
+    bad, none = server.on("/bad", Answer(status=500)), server.on("/none", Answer(status=404))
+    for _ in range(QUICK.hopeless + 2):
+        with pytest.raises(Unreachable, match="it answered 500"):
+            web.send(Request(bad))
+        with pytest.raises(Refused):
+            web.send(Request(none))
+
+
+def test_a_wrong_sum_does_not_make_new_attempts(server: Server, web: Web) -> None:
+    """Though each download is cut once, continued, and so brings a megabyte every time."""
+    headers = {**MARK, "x-goog-hash": f"md5={base64.b64encode(bytes(16)).decode()}"}
+    whole = Answer(DATA, headers=headers, ranges=True)
+    url = server.on("/a", *([Answer(DATA, headers=headers, ranges=True, cut=1_200_000), whole] * 9))
+    with pytest.raises(Unreachable, match=rf"{QUICK.attempts} attempts"):
+        web.file(Request(url), "file.zip")
+    assert len(server.asked) <= 2 * QUICK.attempts + 2

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from ganctl import GanctlError, Item, Opt, Page, Request, Secret, Terms, UserErr
 from ganctl.errors import Interrupted  # noqa: F401  (the script of a child takes it from here)
 from ganctl.fetch.answers import Later
 from ganctl.fetch.engine import PAUSE, Progress, Report, fetch
-from ganctl.fetch.fetched import Fetched, FetchedOptions
+from ganctl.fetch.fetched import Fetched, FetchedOptions, is_complete
 from ganctl.fetch.manifest import Manifest, Outcome
 from ganctl.fetch.pacing import Patience
 from ganctl.fetch.terms import agreed
@@ -693,3 +694,51 @@ def test_killed_again_and_again_it_comes_to_the_same_set(server: Server, tmp_pat
     run(ListOptions(server.url), tmp_path / "whole")
     assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
     assert list(kept(tmp_path / "killed")) == list(kept(tmp_path / "whole"))
+
+
+def test_what_failed_before_comes_last(server: Server, tmp_path: Path) -> None:
+    """A few pictures that never come must not keep a later run from the others."""
+    pictures: dict[str, Any] = {f"p{n}": picture(n) for n in range(60)}
+    bad = {f"p{n}" for n in range(0, 24, 2)}
+    impatient = replace(QUICK, hopeless=3)
+    options = offer(server, {k: Answer(status=500) if k in bad else v for k, v in pictures.items()})
+    for _ in range(3):
+        with suppress(GanctlError):
+            fetch(Listing(), options, tmp_path, name="listing", patience=impatient)
+    assert kept(tmp_path).keys() == pictures.keys() - bad
+    assert run(offer(server, pictures), tmp_path).stored == 60
+
+
+def test_one_that_wants_a_long_pause_does_not_end_the_others(
+    server: Server, tmp_path: Path
+) -> None:
+    with serving() as busy:
+        busy.on("/x", Answer(status=503, headers={"Retry-After": "7200"}))
+        pictures: dict[str, Any] = {f"p{n}": picture(n) for n in range(40)}
+        options = offer(server, pictures)
+        page = json.loads(server.answers("/list/0")[0].body)  # type: ignore[union-attr]
+        page["items"][0]["url"] = f"{busy.url}/x"
+        server.on("/list/0", Answer(json.dumps(page).encode()))
+        with pytest.raises(Later, match="asks to be left alone for 2:00:00"):
+            run(options, tmp_path)
+        assert len(busy.asked) == 1
+    assert len([row for row in manifest(tmp_path).values() if row["state"] == "stored"]) == 39
+
+
+def test_a_fetch_that_is_not_settled_is_not_complete(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": picture(0), "b": picture(0), "c": Answer(status=403)})
+    run(options, tmp_path)
+    assert is_complete(tmp_path)
+    assert not is_complete(tmp_path, nothing_failed=True)
+    assert not is_complete(tmp_path, "another edition")
+    with sqlite3.connect(tmp_path / "manifest.sqlite") as db:
+        db.execute("DELETE FROM facts WHERE name = 'settled'")  # as a killed process leaves it
+    assert not is_complete(tmp_path)
+
+
+def test_text_that_is_half_a_character_is_kept(server: Server, tmp_path: Path) -> None:
+    options = offer(server, {"a": picture(0)})
+    page = server.answers("/list/0")[0].body.replace(b'"label": "a"', b'"label": "\\ud800"')  # type: ignore[union-attr]
+    server.on("/list/0", Answer(page))
+    run(options, tmp_path)
+    assert manifest(tmp_path)["a"]["label"] == "\\ud800"

@@ -168,7 +168,7 @@ def fetch_first(
     if settings.data is not None and ("source" not in tables or Path(settings.data).exists()):
         return
     source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
-    if not to_fetch(source):
+    if not to_fetch(source, again=True):
         return
     terms = terms_of(source, accepted, permission)
     plan = resolve({**core, "cond": False}, tables)  # labels are known when pictures are here

@@ -27,8 +27,12 @@ def service_of(url: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port: a secret for one of these is for no other."""
+    """Scheme, host and port: a secret for one of these is for no other.
+
+    Raises `ValueError` for what is no address.
+    """
     parts = urlsplit(url)
+    (parts.hostname or "").encode("idna")  # a label is empty, or has over 63 letters
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", port
 

@@ -29,6 +29,10 @@ class TooLarge(Unreachable):
     """What comes has more bytes than the request allows."""
 
 
+class Down(Unreachable):
+    """Nothing was asked: the service has failed too often, or is not trusted."""
+
+
 class Later(GanctlError):
     """The server asks to be left alone for longer than a fetch waits."""
 
@@ -44,12 +48,17 @@ class Response:
 
 
 class Transient(Exception):
-    """What another attempt may mend; `wait` is what the server asks for."""
+    """What another attempt may mend; `wait` is what the server asks for, in seconds, and `gained`
+    the bytes that came for the first time."""
 
-    def __init__(self, why: str, wait: float | None = None, gained: int = 0) -> None:
+    def __init__(
+        self, why: str, wait: float | None = None, gained: int = 0, service: str = ""
+    ) -> None:
         super().__init__(why)
         self.wait = wait
         self.gained = gained
+        self.service = service
+        """Whose fault it is, where redirects led to another."""
 
 
 def headers_of(response: httpx2.Response) -> dict[str, str]:

@@ -24,7 +24,17 @@ from ..errors import GanctlError, UserError
 from ..files import sync_folder, write_atomically
 from ..web import Unreachable, is_loopback
 from .addresses import Addresses, host_of, origin, service_of, shown
-from .answers import Later, Refused, Response, TooLarge, Transient, headers_of, length_of, range_of
+from .answers import (
+    Down,
+    Later,
+    Refused,
+    Response,
+    TooLarge,
+    Transient,
+    headers_of,
+    length_of,
+    range_of,
+)
 from .digests import Digests, announced, fault_of
 from .pacing import Pacer, Patience, Stopped, jitter, retry_after
 from .secret import Secret, redacted, revealed
@@ -75,6 +85,7 @@ class Web:
         self._pacer = Pacer(self.stop)
         self._addresses = Addresses()
         self._down: dict[str, str] = {}
+        self._later: dict[str, str] = {}
         self._given_up: dict[str, int] = {}
         no_cookies = http.cookiejar.CookieJar(
             http.cookiejar.DefaultCookiePolicy(allowed_domains=())
@@ -144,7 +155,8 @@ class Web:
         if not target.exists():
             with _disk(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._patiently(request, lambda: _Partial(target).take(self, request))
+                partial = _Partial(target)
+                self._patiently(request, lambda: partial.take(self, request))
         return target
 
     def _patiently(self, request: Request, attempt: Callable[[], T]) -> T:
@@ -152,8 +164,7 @@ class Web:
         host = service_of(request.url)
         left = self.patience.attempts
         for number in count(1):
-            if reason := self._down.get(host):
-                raise Unreachable(f"{shown(request.url)}: {reason}")
+            self._refuse_in_vain(request.url)
             self._pacer.wait(host, request.every)
             try:
                 try:
@@ -163,32 +174,40 @@ class Web:
                         self._pacer.hold(host, request.every)
             except Transient as fault:
                 left = self.patience.attempts if fault.gained >= PROGRESS else left - 1
+                if fault.wait:
+                    self._hold(fault.service or host, fault.wait)
                 if left <= 0:
-                    self._give_up(host, str(fault))
+                    self._give_up(fault.service or host, str(fault))
                     raise Unreachable(
                         f"{shown(request.url)}: {redacted(str(fault))} "
                         f"({self.patience.attempts} attempts)"
                     ) from None
                 wait = jitter(number, self.patience.first_wait, self.patience.longest_wait)
-                if fault.wait:
-                    self._hold(host, fault.wait)
                 self._pacer.rest(wait)
             else:
-                self._given_up.pop(host, None)
                 return result
         raise AssertionError("count() does not end")
 
+    def _refuse_in_vain(self, url: str) -> None:
+        """Raise where this service is known to be down, or wants to be left alone for long."""
+        service = service_of(url)
+        if later := self._later.get(service):
+            raise Later(later)
+        if reason := self._down.get(service):
+            raise Down(f"{shown(url)}: {reason}")
+
     def _hold(self, host: str, seconds: float) -> None:
-        """Leave the host alone as it asks, or end the fetch."""
+        """Leave the host alone as it asks. Raises `Later` if that is for long."""
         if seconds <= self.patience.told_wait:
             self._pacer.hold(host, seconds)
             return
         span = str(timedelta(seconds=round(min(seconds, 1e8))))
         when = datetime.now().astimezone() + timedelta(seconds=min(seconds, 1e8))
-        raise Later(
+        self._later[host] = (
             f"{host} asks to be left alone for {span} (h:mm:ss): come back after "
             f"{when:%Y-%m-%d %H:%M %Z}; what is fetched is kept, and the same command goes on"
         )
+        raise Later(self._later[host])
 
     def _give_up(self, host: str, why: str) -> None:
         self._given_up[host] = self._given_up.get(host, 0) + 1
@@ -212,7 +231,8 @@ class Web:
                 status = response.status_code
                 if status in RETRIED:
                     wait = retry_after(response.headers.get("retry-after"))
-                    raise Transient(f"it answered {status}", wait)
+                    raise Transient(f"it answered {status}", wait, service=service_of(url))
+                self._given_up.pop(service_of(url), None)
                 if not (200 <= status < 300 or status in also):
                     body = b"".join(self._body(response, 1 << 16, cut=True))
                     raise Refused(
@@ -236,6 +256,7 @@ class Web:
         for _ in range(self.patience.redirects + 1):
             if fault := self._addresses.fault(url, base):
                 raise Unreachable(f"{shown(url)}: {fault}")
+            self._refuse_in_vain(url)
             with _transport(self, url):
                 asked = self._client.build_request(method, url, headers=headers, **content)
                 response = self._client.send(asked, stream=True, follow_redirects=False)
@@ -297,12 +318,15 @@ class _Partial:
 
     def __init__(self, target: Path) -> None:
         self.target = target
+        self.most = 0
+        """Bytes that it had at the most: what comes once more is not gained."""
         self.part = target.with_name(f".{target.name}.part")
         self.note = target.with_name(f".{target.name}.json")
 
     def take(self, web: Web, request: Request) -> None:
         """One attempt to get the rest of it, check it, and give it its name."""
-        before = have = self.part.stat().st_size if self.part.exists() else 0
+        have = self.part.stat().st_size if self.part.exists() else 0
+        self.most = max(self.most, have)
         note = self._noted() if have else {}
         extra = {"Range": f"bytes={have}-", "If-Range": note["mark"]} if note else {}
         with web._asked(request, extra, frozenset({416})) as (_, response):
@@ -332,11 +356,11 @@ class _Partial:
                 self._forget()
                 raise TooLarge(f"{total:,} bytes, more than the {request.limit:,} that it may have")
             if response.status_code != 416:
-                self._append(web, response, have, before, total, request.limit)
+                self._append(web, response, have, total, request.limit)
         if total is not None and (size := self.part.stat().st_size) != total:
             if size > total:
                 self._forget()
-            raise Transient(f"{size:,} bytes of {total:,} came", gained=size - before)
+            raise Transient(f"{size:,} bytes of {total:,} came", gained=self._gained(size))
         if fault := fault_of(self.part, wanted):
             self._forget()
             raise Transient(fault)
@@ -344,14 +368,12 @@ class _Partial:
         self.note.unlink(missing_ok=True)
         sync_folder(self.target.parent)
 
+    def _gained(self, size: int) -> int:
+        gained, self.most = max(0, size - self.most), max(size, self.most)
+        return gained
+
     def _append(
-        self,
-        web: Web,
-        response: httpx2.Response,
-        have: int,
-        before: int,
-        total: int | None,
-        limit: int,
+        self, web: Web, response: httpx2.Response, have: int, total: int | None, limit: int
     ) -> None:
         size = have
         try:
@@ -368,8 +390,7 @@ class _Partial:
                     out.flush()
                     os.fsync(out.fileno())
         except Transient as fault:
-            # What was there before this attempt is not gained when it comes once more.
-            raise Transient(str(fault), gained=size - before) from None
+            raise Transient(str(fault), gained=self._gained(size), service=fault.service) from None
 
     def _noted(self) -> dict[str, Any]:
         try:
@@ -401,7 +422,7 @@ def _transport(web: Web, url: str) -> Iterator[None]:
     except httpx2.TimeoutException as error:
         kind = "connection" if isinstance(error, httpx2.ConnectTimeout) else "byte"
         seconds = web.patience.connect if kind == "connection" else web.patience.read
-        raise Transient(f"no {kind} within {seconds:g} s") from None
+        raise Transient(f"no {kind} within {seconds:g} s", service=service_of(url)) from None
     except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL):
         # What they say repeats headers.
         raise Unreachable(f"{shown(url)}: the address or a header is not valid") from None
@@ -412,7 +433,7 @@ def _transport(web: Web, url: str) -> Iterator[None]:
                 f"{shown(url)}: its certificate is not trusted: {_reason(error)}; SSL_CERT_FILE "
                 "may name a file with the authorities to trust"
             ) from None
-        raise Transient(_reason(error)) from None
+        raise Transient(_reason(error), service=service_of(url)) from None
 
 
 def _distrusted(error: BaseException | None) -> bool:
@@ -437,6 +458,8 @@ def _disk(file: Path) -> Iterator[None]:
 
 def _target(url: str, location: str) -> str:
     try:
-        return urljoin(url, location)
+        target = urljoin(url, location)
+        origin(target)
     except ValueError:
         raise Unreachable(f"{shown(url)}: redirects to what is no address") from None
+    return target

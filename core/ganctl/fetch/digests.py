@@ -23,8 +23,10 @@ class _Hash(Protocol):
 def _new(name: str) -> _Hash | None:
     """None for a checksum of another name."""
     if name == "crc32c":
-        from google_crc32c import Checksum
-
+        try:
+            from google_crc32c import Checksum
+        except ImportError:
+            return None
         crc: _Hash = Checksum()  # type: ignore[no-untyped-call]
         return crc
     return hashlib.new(name) if name in ("md5", "sha256") else None
@@ -69,7 +71,8 @@ def announced(headers: Mapping[str, str]) -> dict[str, str]:
         return {}  # they are of the file as it is stored, which is not how it comes
     pairs = (part.strip().partition("=") for part in headers.get("x-goog-hash", "").split(","))
     found = {name: value for name, _, value in pairs}
-    return {name: found[name] for name in ("md5", "crc32c") if _bytes(found.get(name, ""))}
+    sizes = {"md5": 16, "crc32c": 4}
+    return {n: found[n] for n in sizes if len(_bytes(found.get(n, ""))) == sizes[n] and _new(n)}
 
 
 def _decoded(text: str, size: int) -> bytes:

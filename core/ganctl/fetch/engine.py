@@ -7,6 +7,7 @@ manifest and in the listing's order, so that neither threads nor interruptions c
 
 from __future__ import annotations
 
+import math
 import queue
 import shutil
 import sys
@@ -25,7 +26,7 @@ from ..errors import GanctlError, Interrupted
 from ..plugin import Item
 from ..signals import interruptible
 from ..web import Unreachable
-from .answers import Refused
+from .answers import Down, Later, Refused
 from .client import FILES, Web
 from .fetched import LISTING, write_labels
 from .folder import PICTURES, claimed, reconcile, set_aside, settle
@@ -44,6 +45,8 @@ PAGES_AHEAD = 8
 """Pages that may be asked for before the first of them is recorded."""
 GONE = frozenset({400, 404, 410, 451})
 """Answers after which a picture is not asked for in another run."""
+GRACE = 10.0
+"""Seconds in which downloads may end when the fetch ends early; then they are left behind."""
 BATCH = 0.25
 """Seconds between two transactions."""
 PAUSE = 0.02
@@ -172,8 +175,10 @@ class _Run:
         self.waiting = 0
         """Pages that are recorded and for which the listing has no other room yet."""
         self.listing = not manifest.listed
-        self.last = 0
-        """Number of the last item that was handed out."""
+        self.last = {False: 0, True: 0}
+        """Number of the last item that was handed out, of new ones and of those that failed."""
+        self.later: Later | None = None
+        """Who wants to be left alone for long; the others are asked all the same."""
         self.open = 0
         """Items that are handed out and not back yet."""
         self.fault: BaseException | None = None
@@ -205,11 +210,13 @@ class _Run:
                     self._end()
                     if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
                         for thread in threads:
-                            thread.join()
+                            thread.join(1.0)  # they are idle, or left behind
         finally:
             self.web.close()
         if self.fault is not None:
             raise self.fault
+        if self.later is not None:
+            raise self.later
         if interrupted.is_set() and (
             self.manifest.counts().get("pending") or not self.manifest.listed
         ):
@@ -226,8 +233,11 @@ class _Run:
         """Hand out items, and record what became of them, until all is done or has to end."""
         batch: list[Outcome] = []
         written = time.monotonic()
-        while True:
-            if not self.web.stop.is_set():
+        until = math.inf
+        while time.monotonic() < until:
+            if self.web.stop.is_set():
+                until = min(until, time.monotonic() + GRACE)
+            else:
                 self._hand_out()
             if self.waiting and (self.due < LISTED_AHEAD or self.web.stop.is_set()):
                 self.room.release(self.waiting)
@@ -294,9 +304,13 @@ class _Run:
 
     def _hand_out(self) -> None:
         ahead = self.ahead
-        if self.open < ahead // 2 and self.due:
-            for number, item in self.manifest.pending(self.last, ahead - self.open):
-                self.last = number
+        if self.open >= ahead // 2:
+            return
+        for again in (False, True):  # what failed before comes last, and keeps nothing waiting
+            if not self.due:
+                return
+            for number, item in self.manifest.pending(self.last[again], ahead - self.open, again):
+                self.last[again] = number
                 self.open += 1
                 self.due -= 1
                 self.tasks.put(item)
@@ -319,6 +333,8 @@ class _Run:
                 whole = True
         except Stopped:
             pass
+        except Later as error:
+            self.later = error
         except BaseException as error:
             fault = error
         self.news.put(_Listed(whole, fault))
@@ -329,6 +345,9 @@ class _Run:
             try:
                 self.news.put(self._one(item))
             except Stopped:
+                self.news.put(_Returned(None))
+            except Later as error:
+                self.later = error
                 self.news.put(_Returned(None))
             except BaseException as error:
                 self.news.put(_Returned(error))
@@ -356,7 +375,8 @@ class _Run:
             state = "skipped" if error.status in GONE else "failed"
             return Outcome(item.key, state, error=f"refused ({error.status}): {error}")
         except Unreachable as error:
-            return Outcome(item.key, "failed", error=f"unreachable: {error}")
+            asked = not isinstance(error, Down)
+            return Outcome(item.key, "failed", error=f"unreachable: {error}", asked=asked)
         return store(item, data, self.folder / PICTURES)
 
 

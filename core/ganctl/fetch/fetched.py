@@ -63,14 +63,18 @@ class Fetched(Source[FetchedOptions], api=1):
             raise Unreadable(error.strerror or str(error)) from None
 
 
-def is_complete(folder: Path, edition: str | None = None) -> bool:
-    """Whether everything was listed and asked for, of that edition if one is named."""
+def is_complete(folder: Path, edition: str | None = None, *, nothing_failed: bool = False) -> bool:
+    """Whether everything was listed and asked for, of that edition if one is named.
+
+    What failed may come another time: with `nothing_failed`, that is not complete.
+    """
     if not (folder / FILE).is_file():
         return False
     manifest = Manifest(folder)
     try:
-        current = manifest.listed and edition in (None, manifest.edition)
-        return current and not manifest.counts().get("pending")
+        counts = manifest.counts()
+        left = counts.get("pending", 0) + (counts.get("failed", 0) if nothing_failed else 0)
+        return manifest.settled and edition in (None, manifest.edition) and not left
     finally:
         manifest.close()
 

@@ -49,6 +49,8 @@ class Outcome:
     width: int = 0
     height: int = 0
     error: str = ""
+    asked: bool = True
+    """Whether anybody was asked for it at all."""
 
 
 class Row(NamedTuple):
@@ -144,7 +146,12 @@ class Manifest:
         over; of those from an earlier edition of it, address, label and meta are taken anew.
         """
         rows = [
-            (i.key, i.uri, i.label, redacted(json.dumps(dict(i.meta), sort_keys=True)))
+            (
+                _text(i.key),
+                _text(i.uri),
+                None if i.label is None else _text(i.label),
+                redacted(json.dumps(dict(i.meta), sort_keys=True)),
+            )
             for i in items
         ]
         with self._transaction():
@@ -183,12 +190,13 @@ class Manifest:
         """What the listing has to say, in its order."""
         return tuple(text for (text,) in self._run("SELECT text FROM notes ORDER BY number"))
 
-    def pending(self, after: int, limit: int) -> list[tuple[int, Item]]:
-        """Items that are due, with their numbers, in the listing's order."""
+    def pending(self, after: int, limit: int, again: bool) -> list[tuple[int, Item]]:
+        """Items that are due, with their numbers, in the listing's order; `again`: those that an
+        earlier run asked for in vain."""
         rows = self._run(
             "SELECT number, key, uri, label, meta FROM items WHERE state = 'pending' "
-            "AND number > ? ORDER BY number LIMIT ?",
-            (after, limit),
+            "AND number > ? AND (attempts > 0) = ? ORDER BY number LIMIT ?",
+            (after, again, limit),
         )
         return [
             (number, Item(key, uri, label, json.loads(meta)))
@@ -211,6 +219,7 @@ class Manifest:
                 "error": redacted(o.error) or None,
                 "terms": terms,
                 "now": now,
+                "asked": o.asked,
             }
             for o in outcomes
         ]
@@ -218,7 +227,7 @@ class Manifest:
             self._db.executemany(
                 "UPDATE items SET state = :state, file = :file, sha256 = :sha256, phash = :phash, "
                 "bytes = :bytes, width = :width, height = :height, error = :error, "
-                "terms = :terms, fetched_at = :now, attempts = attempts + 1 WHERE key = :key",
+                "terms = :terms, fetched_at = :now, attempts = attempts + :asked WHERE key = :key",
                 rows,
             )
             self._unsettle()
@@ -314,6 +323,11 @@ class Manifest:
 
 def _hex(value: int | None) -> str | None:
     return None if value is None else f"{value:016x}"
+
+
+def _text(text: str) -> str:
+    """As SQLite can hold it: half a pair of surrogates, of careless JSON, is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

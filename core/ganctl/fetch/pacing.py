@@ -25,7 +25,7 @@ class Patience:
     told_wait: float = 120
     """What a server may ask for; more ends the fetch."""
     redirects: int = 5
-    hopeless: int = 3
+    hopeless: int = 10
     """Requests given up in a row after which a host is asked nothing more."""
 
 

@@ -65,13 +65,13 @@ def fetch_folder(source: Choice) -> Path:
     return PREPARED / folder_name(source.entry.name, identity)
 
 
-def to_fetch(source: Choice | None) -> bool:
-    """Whether its pictures come from the web and are not all here."""
+def to_fetch(source: Choice | None, *, again: bool = False) -> bool:
+    """Whether its pictures come from the web and are not all here; `again`: or some failed."""
     if source is None or not isinstance(source.plugin, WebSource):
         return False
     with source.entry.guard():
         edition = source.plugin.edition(source.options)
-    return not is_complete(fetch_folder(source), edition)
+    return not is_complete(fetch_folder(source), edition, nothing_failed=again)
 
 
 def local(source: Choice) -> Choice:

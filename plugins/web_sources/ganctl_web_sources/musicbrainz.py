@@ -125,7 +125,7 @@ def read_answer(document: Any) -> Answer:
     """Raises `GanctlError` for what is no answer to a search."""
     count = document.get("count") if isinstance(document, dict) else None
     groups = document.get("release-groups") if isinstance(document, dict) else None
-    if not isinstance(count, int) or not isinstance(groups, list):
+    if not isinstance(count, int) or count > 2**40 or not isinstance(groups, list):
         raise GanctlError("MusicBrainz answered what is no list of release groups")
     return Answer(count, tuple(_groups(groups)))
 
@@ -133,8 +133,7 @@ def read_answer(document: Any) -> Answer:
 def _groups(entries: list[Any]) -> Iterator[Group]:
     for entry in entries:
         if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            credits = [c for c in entry.get("artist-credit") or () if isinstance(c, dict)]
-            tags = [t for t in entry.get("tags") or () if isinstance(t, dict)]
+            credits, tags = _dicts(entry.get("artist-credit")), _dicts(entry.get("tags"))
             yield Group(
                 entry["id"],
                 str(entry.get("title") or ""),
@@ -142,6 +141,11 @@ def _groups(entries: list[Any]) -> Iterator[Group]:
                 str(entry.get("first-release-date") or ""),
                 {str(t["name"]): _whole(t.get("count")) for t in tags if t.get("name")},
             )
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none of what is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _whole(value: Any) -> int:

@@ -151,7 +151,8 @@ class Tokens:
             case _:
                 raise Unreachable(f"{url}: it answered without a token")
         renewed = answer.get("refresh_token")
-        if isinstance(renewed, str) and renewed:  # a refresh may give none: the old one stays
+        of_user = form["grant_type"] != "client_credentials"
+        if of_user and isinstance(renewed, str) and renewed:  # if none is given, the old one stays
             self._sign_in.keep(Secret(renewed))
         return Secret(access)
 

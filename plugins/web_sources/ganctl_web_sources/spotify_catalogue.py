@@ -298,8 +298,7 @@ def item_of(album: dict[str, Any], label: str | None, meta: Mapping[str, Any]) -
     """An album of `Step.albums`; its `uri` is empty if it has no cover."""
     links = album.get("external_urls")
     link = links.get("spotify") if isinstance(links, dict) else None
-    artists = album.get("artists")
-    names = [_text(a.get("name")) for a in artists or () if isinstance(a, dict)]
+    names = [_text(artist.get("name")) for artist in _dicts(album.get("artists"))]
     facts = {
         "link": link if isinstance(link, str) else f"https://open.spotify.com/album/{album['id']}",
         "name": _text(album.get("name")),
@@ -317,12 +316,17 @@ def year_of(album: dict[str, Any]) -> int | None:
 
 def _largest(images: Any) -> str:
     """The address of the widest image; of the first if the widths are not told."""
-    known = [i for i in images or () if isinstance(i, dict) and isinstance(i.get("url"), str)]
+    known = [image for image in _dicts(images) if isinstance(image.get("url"), str)]
     if not known:
         return ""
     if all(isinstance(image.get("width"), int) for image in known):
         return str(max(known, key=lambda image: image["width"])["url"])
     return str(known[0]["url"])
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; none of what is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _content(entry: dict[str, Any]) -> Any:
