@@ -152,6 +152,15 @@ def test_what_is_no_source_on_the_web_is_told(ganctl: CLI, shop: Server) -> None
         assert said in told.stderr
 
 
+def test_missing_labels_are_told(ganctl: CLI, shop: Server) -> None:
+    listing = json.loads(shop.answers("/list")[0].body)  # type: ignore[union-attr]
+    for item in listing[:5]:
+        item["label"] = None
+    shop.on("/list", Answer(json.dumps(listing).encode()))
+    told = ganctl("fetch", "--source", "shop", "--source.url", shop.url, "--out", "covers")
+    assert "4 have no label, so a set of them all will have none" in told.stderr
+
+
 def test_failures_are_asked_for_again(ganctl: CLI, shop: Server) -> None:
     shop.on("/p/7.png", Answer(status=403), Answer(picture(7)))
     options = ("--source", "shop", "--source.url", shop.url, "--out", "covers")

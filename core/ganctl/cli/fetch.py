@@ -172,5 +172,7 @@ def tell(report: Report) -> None:
         key, why = report.first[reason]
         detail = f"{key}{why.removeprefix(reason)}"
         say(f"  left out {number:,}: {reason} ({'such as ' if number > 1 else ''}{detail})")
+    if report.unlabelled:
+        say(f"  {report.unlabelled:,} have no label, so a set of them all will have none")
     if report.failed:
         say(f"  {report.failed:,} may come another time: run the same command again")

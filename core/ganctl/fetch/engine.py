@@ -76,6 +76,8 @@ class Report:
     duplicates: int
     skipped: int
     failed: int
+    unlabelled: int = 0
+    """Pictures that are stored without a label, where others have one."""
     notes: tuple[str, ...] = ()
     """What the listing had to say, in this run and earlier ones."""
     reasons: Counter[str] = field(default_factory=Counter)
@@ -133,6 +135,7 @@ def _report(manifest: Manifest, folder: Path) -> Report:
         duplicates=counts.get("duplicate", 0),
         skipped=counts.get("skipped", 0),
         failed=counts.get("failed", 0),
+        unlabelled=manifest.unlabelled(),
         notes=manifest.notes(),
     )
     for _, key, why in manifest.reasons():

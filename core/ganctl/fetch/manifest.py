@@ -276,6 +276,12 @@ class Manifest:
         """How many items are in each state."""
         return dict(self._run("SELECT state, COUNT(*) FROM items GROUP BY state"))
 
+    def unlabelled(self) -> int:
+        """Stored pictures without a label; 0 where none has one."""
+        query = "SELECT COUNT(*) - COUNT(label), COUNT(label) FROM items WHERE state = 'stored'"
+        without, having = self._run(query)[0]
+        return int(without) if having else 0
+
     def stored_bytes(self) -> int:
         """Of the pictures that are kept."""
         query = "SELECT COALESCE(SUM(bytes), 0) FROM items WHERE state = 'stored'"
