@@ -742,3 +742,29 @@ def test_text_that_is_half_a_character_is_kept(server: Server, tmp_path: Path) -
     server.on("/list/0", Answer(page))
     run(options, tmp_path)
     assert manifest(tmp_path)["a"]["label"] == "\\ud800"
+
+
+def test_more_and_other_labels_can_be_asked_for(server: Server, tmp_path: Path) -> None:
+    """With a `limit`, and an `edition` that says when labels or it are others."""
+    options = offer(server, {f"p{n}": picture(n) for n in range(40)})
+
+    def listed(limit: int, label: str) -> list[tuple[str, str]]:
+        class Labelled(Listing, api=1):
+            def limit(self, options: ListOptions) -> int:
+                return limit
+
+            def edition(self, options: ListOptions) -> str:
+                return f"{limit} {label}"
+
+            def pages(self, options: ListOptions, web: Web, cursor: str | None) -> Iterator[Page]:
+                for page in super().pages(options, web, cursor):
+                    yield replace(page, items=tuple(replace(i, label=label) for i in page.items))
+
+        fetch(Labelled(), options, tmp_path, name="listing", patience=QUICK)
+        rows = manifest(tmp_path)
+        assert {row["state"] for row in rows.values()} == {"stored"}
+        return [(key, row["label"]) for key, row in rows.items()]
+
+    for limit, label in ((15, "x"), (25, "x"), (25, "y"), (5, "y"), (30, "z")):
+        assert listed(limit, label) == [(f"p{n}", label) for n in range(limit)]
+    assert set(times_asked(server).values()) == {1}

@@ -133,7 +133,7 @@ def tell(report: Report, spec: ImageSpec) -> None:
         )
     classes = {label: number for label, number in report.labels.items() if label}
     if classes and "" in report.labels:
-        say(f"  unlabelled: {report.labels['']:,} images have no label, so none is kept")
+        say(f"  unlabelled: {report.labels['']:,} images, so no image of the set keeps its label")
     elif classes:
         least, most = min(classes.values()), max(classes.values())
         word = "class" if len(classes) == 1 else "classes"

@@ -172,6 +172,8 @@ class _Run:
         self.tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.news: queue.SimpleQueue[Page | Outcome | _Listed | _Returned] = queue.SimpleQueue()
         self.limit = source.limit(options)
+        self.taken = manifest.count_listed()
+        """Of the limit."""
         # With a limit, no page is asked for before it is known how many items are new.
         self.room = threading.Semaphore(PAGES_AHEAD if self.limit is None else 0)
         """Lets the listing go on after a page, once."""
@@ -279,11 +281,13 @@ class _Run:
         items = [item for page in pages for item in page.items]
         cursors = [page.cursor for page in pages if page.cursor is not None]
         notes = [note for page in pages for note in page.notes]
-        room = None if self.limit is None else self.limit - self.progress.listed
+        room = None if self.limit is None else self.limit - self.taken
         fresh = self.manifest.add(items, cursors[-1] if cursors else None, notes, room)
         self.due += fresh
         self.progress.listed += fresh
         self.waiting += len(pages)
+        if self.limit is not None:
+            self.taken = self.manifest.count_listed()
 
     def _take(self, news: Page | Outcome | _Listed | _Returned, batch: list[Outcome]) -> None:
         """One message of a thread; the first error in one ends the fetch."""
@@ -329,7 +333,7 @@ class _Run:
                 self.room.acquire()
                 if self.web.stop.is_set():
                     break
-                if self.limit is not None and self.progress.listed >= self.limit:
+                if self.limit is not None and self.taken >= self.limit:
                     whole = True
                     break
             else:

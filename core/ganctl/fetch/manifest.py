@@ -142,7 +142,7 @@ class Manifest:
     ) -> int:
         """Record a page and its cursor together; gives how many items are new.
 
-        `room`: of these, so many at the most. Keys that this listing had before are passed
+        `room`: so many keys at the most, new or not. Keys that this listing had before are passed
         over; of those from an earlier edition of it, address, label and meta are taken anew.
         """
         rows = [
@@ -155,24 +155,29 @@ class Manifest:
             for i in items
         ]
         with self._transaction():
-            self._db.executemany(
-                "UPDATE items SET uri = ?2, label = ?3, meta = ?4, listed = 1 "
-                "WHERE key = ?1 AND listed = 0",
-                rows,
-            )
-            fresh = 0
+            fresh = taken = 0
             for row in rows:
-                if room is not None and fresh >= room:
+                if room is not None and taken >= room:
                     break
-                fresh += self._db.execute(
+                renewed = self._db.execute(
+                    "UPDATE items SET uri = ?2, label = ?3, meta = ?4, listed = 1 "
+                    "WHERE key = ?1 AND listed = 0",
+                    row,
+                ).rowcount
+                new = self._db.execute(
                     "INSERT OR IGNORE INTO items (key, uri, label, meta) VALUES (?, ?, ?, ?)", row
                 ).rowcount
+                fresh, taken = fresh + new, taken + new + renewed
             self._db.executemany(
                 "INSERT OR IGNORE INTO notes (text) VALUES (?)", [(redacted(n),) for n in notes]
             )
             if cursor is not None:
                 self._put("cursor", cursor)
         return fresh
+
+    def count_listed(self) -> int:
+        """How many keys the listing has by now, without those of earlier editions alone."""
+        return int(self._run("SELECT COUNT(*) FROM items WHERE listed = 1")[0][0])
 
     def end_listing(self) -> None:
         """Remember that nothing is left to be listed; what only an earlier edition had goes."""

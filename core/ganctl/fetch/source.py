@@ -153,7 +153,7 @@ class WebSource(Source[O]):
         return dump(options)
 
     def edition(self, options: O) -> str:
-        """Changes when a listing is out of date, as when its file was edited.
+        """Changes when a listing is out of date: its file was edited, or labels shall be others.
 
         It is made again then: what is new is fetched, what is there already is not asked for,
         and what is not listed any more leaves the set.

@@ -103,8 +103,11 @@ class CoverArt(WebSource[CoverArtOptions], api=1):
         )
 
     def identity(self, options: CoverArtOptions) -> Mapping[str, Any]:
-        """All but who asks."""
-        return super().identity(replace(options, contact=HOME))
+        """All but who asks, and what `edition` has."""
+        return super().identity(replace(options, contact=HOME, label="tag", limit=None))
+
+    def edition(self, options: CoverArtOptions) -> str:
+        return f"{options.label}, {options.limit}"
 
     def base(self, options: CoverArtOptions) -> str:
         return options.coverart_url

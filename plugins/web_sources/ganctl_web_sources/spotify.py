@@ -110,10 +110,11 @@ class Spotify(WebSource[SpotifyOptions], api=1):
             "years": options.years,
             "playlists": [playlist_id(text) for text in options.playlists],
             "mine": options.mine,
-            "label": options.label,
             "market": options.market,
-            "limit": options.limit,
         }
+
+    def edition(self, options: SpotifyOptions) -> str:
+        return f"{options.label}, {options.limit}"
 
     def limit(self, options: SpotifyOptions) -> int | None:
         return options.limit

@@ -100,6 +100,11 @@ def test_a_folder_does_not_depend_on_how_it_is_asked_for() -> None:
     )
     assert identity(other) == usual
     assert identity(SpotifyOptions(playlists=(ID,), market="DE")) != usual
+    edition = Spotify().edition
+    for more in ({"limit": 5}, {"label": "year"}):
+        asked = SpotifyOptions(playlists=(ID,), **more)  # type: ignore[arg-type]
+        assert identity(asked) == usual
+        assert edition(asked) != edition(other)
 
 
 def test_the_terms_forbid_training() -> None:
