@@ -16,6 +16,7 @@ from ..errors import Interrupted, UserError
 from ..fetch.source import WebSource
 from ..options import load
 from ..registry import Entry, PluginError, entries
+from ..signals import interruptible
 from ..spec import ImageSpec, parse_resolution
 from ..training.plan import Choice
 from .console import progress, quiet_libraries, say
@@ -109,11 +110,17 @@ def run_preparation(source: Choice, spec: ImageSpec, path: Path, how: Preparatio
     """Make the set, with a progress bar."""
     with quiet_libraries(), source.entry.guard():
         count = source.plugin.count(source.options)
-        with progress("preparing", count, "images") as advance:
-            try:
-                return prepare_set(source.plugin, source.options, spec, path, how, advance)
-            except KeyboardInterrupt:
-                raise Interrupted("stopped; the same command goes on where it was") from None
+        with (
+            progress("preparing", count, "images") as update,
+            interruptible("stopping after this picture") as interrupted,
+        ):
+
+            def advance(done: int) -> None:
+                if interrupted.is_set():
+                    raise Interrupted("stopped; the same command goes on where it was")
+                update(done)
+
+            return prepare_set(source.plugin, source.options, spec, path, how, advance)
 
 
 def tell(report: Report, spec: ImageSpec) -> None:

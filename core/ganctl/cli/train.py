@@ -165,9 +165,9 @@ def fetch_first(
 ) -> None:
     """Fetch what comes from the web and is not here yet, once all the rest is found right."""
     settings = load(Settings, core)
-    if settings.data is not None and ("source" not in tables or Path(settings.data).exists()):
+    if "source" not in tables or (settings.data is not None and Path(settings.data).exists()):
         return
-    source = Choice.make("source", tables.get("source", {}), DEFAULT_SOURCE)
+    source = Choice.make("source", tables["source"], DEFAULT_SOURCE)
     if not to_fetch(source, again=True):
         return
     terms = terms_of(source, accepted, permission)

@@ -185,7 +185,8 @@ def test_the_journal_counts_who_is_served_at_once(files: Files) -> None:
     files.script.on("/a.jpg", Delay(0.3))
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(get, [f"{files.web.url}/a.jpg"] * 6))
-    assert files.journal.most_at_once("/a.jpg") == 3
+    # A client may have an answer, and ask again, a moment before it is over for the server.
+    assert files.journal.most_at_once("/a.jpg") in (3, 4)
 
 
 def test_something_happens_before_a_request_and_rules_add_up(files: Files) -> None:
