@@ -6,37 +6,25 @@ kept, which the next layer keeps anyway; x and x + b are free to go. Only swish 
 
 from __future__ import annotations
 
-import math
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-Activation = Literal[
-    "linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"
-]
-
-GAINS: dict[Activation, float] = {
-    "linear": 1,
-    "relu": math.sqrt(2),
-    "lrelu": math.sqrt(2),
-    "tanh": 1,
-    "sigmoid": 1,
-    "elu": 1,
-    "selu": 1,
-    "softplus": 1,
-    "swish": math.sqrt(2),
-}
-"""What roughly keeps the second moment of N(0, 1); He et al. 2015, section 2.2, for relu."""
-
-SLOPE = 0.2
-"""lrelu's for negative values."""
-
-# Klambauer et al. 2017, section 2: φ(z) = λ·z, or λα·(e^z − 1) below 0.
-SELU_LAMBDA = 1.0507009873554804934193349852946
-SELU_ALPHA = 1.6732632423543772848170429916717
+from . import bias_act_op
+from .activations import (
+    CURVED,
+    GAINS,
+    SLOPE,
+    STRAIGHT,
+    Activation,
+    activate,
+    needs_y,
+    times_curve,
+    times_slope,
+)
+from .kernels import written_for
 
 
 def bias_act(
@@ -53,7 +41,7 @@ def bias_act(
 
     `alpha` ≥ 0 is lrelu's slope below 0 (0.2), and of no effect on the others. `gain` > 0 is
     as default that of `GAINS`. `clamp` ≥ 0 limits the result to [−clamp, clamp]; there, and
-    at the limits, gradients are 0; a kink has the slope of its left side. `inplace` puts the
+    at the limits, gradients are 0; a kink has the slope of its left side. `inplace` may put the
     result where x was, if φ is of straight pieces; what made x must not need it any more.
     """
     if act not in GAINS:
@@ -65,9 +53,13 @@ def bias_act(
     if b is not None:
         if b.shape != x.shape[dim : dim + 1 or None]:
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
-        b = b.to(x.dtype).reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
+        b = b.to(x.dtype)
     if clamp is not None:  # as y will have it, so that y tells where it was clamped
         clamp = _stored(clamp, x.dtype)
+    if written_for(x.device):
+        return bias_act_op.bias_act(x, b, dim, act, alpha, gain, clamp)
+    if b is not None:
+        b = b.reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
     inplace = inplace and act in STRAIGHT
     return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp, inplace))  # type: ignore[no-untyped-call]
 
@@ -94,17 +86,12 @@ class _BiasAct(torch.autograd.Function):
             z = x if b is None else x.add_(b)
         else:
             z = x.clone() if b is None else x + b
-        y = _activate(z, act, alpha)
-        if gain != 1:
-            y.mul_(gain)
-        if clamp is not None:
-            y.clamp_(-clamp, clamp)
+        y = activate(z, act, alpha, gain, clamp)
         ctx.settings = act, alpha, gain, clamp
         ctx.bias_shape = None if b is None else b.shape
         swish = act == "swish"
-        nothing = act == "linear" and clamp is None
         ctx.save_for_backward(
-            None if nothing or (swish and clamp is None) else y,
+            y if needs_y(act, clamp) else None,
             x if swish else None,
             b if swish else None,
         )
@@ -140,7 +127,7 @@ class _Slope(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(dy if act in CURVED else None, y, z)
         ctx.settings = act, alpha, gain, clamp
-        return _times_slope(dy, y, z, act, alpha, gain, clamp)
+        return times_slope(dy, y, z, act, alpha, gain, clamp)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -149,107 +136,7 @@ class _Slope(torch.autograd.Function):
         ddy = dyy = dyz = None
         if ctx.needs_input_grad[0]:
             ddy = cast(Tensor, _Slope.apply(grads[0], y, z, *ctx.settings))  # type: ignore[no-untyped-call]
-        if act in CURVED:
-            factor = grads[0] * dy
-            if clamp is not None:
-                factor = torch.where(y.abs() < clamp, factor, 0)
-            if act == "swish" and ctx.needs_input_grad[2]:
-                dyz = factor * _swish_curve(z) * gain
-            elif act != "swish" and ctx.needs_input_grad[1]:
-                dyy = factor * _curve(y / gain, act)
+        if act in CURVED and ctx.needs_input_grad[2 if act == "swish" else 1]:
+            changed = times_curve(grads[0], dy, y, z, act, gain, clamp)
+            dyy, dyz = (None, changed) if act == "swish" else (changed, None)
         return ddy, dyy, dyz, None, None, None, None
-
-
-STRAIGHT = {"linear", "relu", "lrelu"}
-CURVED = {"tanh", "sigmoid", "elu", "selu", "softplus", "swish"}
-
-
-def _activate(z: Tensor, act: Activation, alpha: float) -> Tensor:
-    """φ(z); may reuse z's memory."""
-    match act:
-        case "linear":
-            return z
-        case "relu":
-            return z.relu_()
-        case "lrelu":
-            return F.leaky_relu_(z, alpha)
-        case "tanh":
-            return z.tanh_()
-        case "sigmoid":
-            return z.sigmoid_()
-        case "elu":
-            return F.elu_(z)
-        case "selu":
-            return F.selu_(z)
-        case "softplus":
-            return F.softplus(z)
-        case "swish":
-            return F.silu(z, inplace=True)
-
-
-def _times_slope(
-    dy: Tensor,
-    y: Tensor | None,
-    z: Tensor | None,
-    act: Activation,
-    alpha: float,
-    gain: float,
-    clamp: float | None,
-) -> Tensor:
-    """dy·gain·φ'(z), and 0 where y is clamped; φ(z) = y/gain elsewhere.
-
-    One new array, changed in place: on CPUs fresh memory costs more than the arithmetic.
-    """
-    aten = torch.ops.aten
-    dx: Tensor
-    if act == "linear":
-        dx = dy * gain
-    elif act == "swish":
-        assert z is not None
-        s = z.sigmoid()
-        dx = (z * (1 - s)).add_(1).mul_(s).mul_(dy).mul_(gain)
-    elif act == "relu":
-        dx = aten.threshold_backward(dy, y, 0).mul_(gain)
-    elif act == "lrelu":  # y has the sign of z
-        dx = aten.leaky_relu_backward(dy, y, alpha, True)
-        dx = dx if gain == 1 else dx.mul_(gain)
-    else:
-        assert y is not None
-        dx = _slope(y / gain, act).mul_(dy).mul_(gain)
-    if clamp is not None:
-        aten.hardtanh_backward.grad_input(dx, y, -clamp, clamp, grad_input=dx)
-    return dx
-
-
-def _slope(u: Tensor, act: Activation) -> Tensor:
-    """φ' as a function of u = φ(z)."""
-    match act:
-        case "tanh":
-            return 1 - u * u
-        case "sigmoid":
-            return u * (1 - u)
-        case "elu":
-            return u.clamp(max=0).add_(1)
-        case "selu":
-            return torch.where(u > 0, SELU_LAMBDA, u + SELU_LAMBDA * SELU_ALPHA)
-        case _:  # softplus
-            return torch.expm1(-u).neg_()
-
-
-def _curve(u: Tensor, act: Activation) -> Tensor:
-    """dφ'/dφ, as a function of u = φ(z)."""
-    match act:
-        case "tanh":
-            return -2 * u
-        case "sigmoid":
-            return 1 - 2 * u
-        case "softplus":
-            return (-u).exp()
-        case _:  # elu, selu: φ' is φ and a constant below 0
-            return (u < 0).to(u.dtype)
-
-
-def _swish_curve(z: Tensor) -> Tensor:
-    """φ''(z) of φ(z) = z·σ(z)."""
-    s = z.sigmoid()
-    return s * (1 - s) * (2 + z * (1 - 2 * s))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 Taps = Tensor | Sequence[float] | Sequence[Sequence[float]] | float | None
 
@@ -50,3 +51,31 @@ def setup_filter(
         taps = taps.flip(list(range(taps.ndim)))
     scale: float = gain ** (taps.ndim / 2)
     return taps * scale
+
+
+def factors(f: Tensor) -> tuple[Tensor, Tensor] | None:
+    """(Kh,) and (Kw,) whose outer product f is, to float32's last digit; None if none are found.
+
+    A filter (K,) stands for both. Looked at once per filter, since that waits for the device.
+    """
+    if f.ndim == 1:
+        return f, f
+    version = 0 if f.is_inference() else f._version
+    known = _FACTORS.get(f)
+    if known is None or known[0] != version:
+        known = _FACTORS[f] = version, _factors(f)
+    return known[1]
+
+
+_FACTORS: MutableMapping[Tensor, tuple[int, tuple[Tensor, Tensor] | None]] = WeakIdKeyDictionary()
+
+
+def _factors(f: Tensor) -> tuple[Tensor, Tensor] | None:
+    g = f.detach().double().cpu()
+    total = g.sum()
+    if not total:
+        return None
+    vertical, horizontal = g.sum(1), g.sum(0) / total
+    if (torch.outer(vertical, horizontal) - g).abs().max() > 1e-7 * g.abs().max():
+        return None
+    return vertical.to(f), horizontal.to(f)

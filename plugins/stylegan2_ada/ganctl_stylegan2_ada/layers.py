@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .bias_act import GAINS, Activation, bias_act
+from .activations import GAINS, Activation
+from .bias_act import bias_act
 from .filters import setup_filter
 from .precision import own_precision
 from .resample import conv2d_resample

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ganctl import Noise, random
 
-from .bias_act import GAINS, bias_act
+from .activations import GAINS
+from .bias_act import bias_act
 from .filters import setup_filter
 from .layers import RESAMPLE, Conv2d, Linear, scaled_act
 from .modulate import modulated_conv2d
