@@ -1,10 +1,11 @@
-"""Figures of the reference implementation, where they are at hand."""
+"""Figures of the reference implementation, where they are at hand; kernels, emulated."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import emulation
 import numpy as np
 import pytest
 import torch
@@ -58,3 +59,32 @@ def vectors(request: pytest.FixtureRequest) -> Callable[[str], Vectors]:
         return Vectors(folder, name)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """CUDA's, for a device that is the CPU."""
+    if not emulation.possible():
+        pytest.skip("needs g++, which is not here")
+    emulation.load_driver(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where kernels are kept."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def kernels(driver: None, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The kernels take the place of plain operators, on the CPU."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    with emulation.emulated():
+        yield
+
+
+@pytest.fixture(params=["plain", pytest.param("kernels", marks=pytest.mark.slow)])
+def operators(request: pytest.FixtureRequest) -> None:
+    """A test with it runs twice: with plain operators, and with the kernels."""
+    if request.param == "kernels":
+        request.getfixturevalue("kernels")

@@ -13,6 +13,8 @@ from ganctl_stylegan2_ada.bias_act import GAINS, Activation, bias_act
 
 Vectors = Callable[[str], Any]
 
+pytestmark = pytest.mark.usefixtures("operators")
+
 
 def double(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -64,6 +64,9 @@ class ForLabels(Players):
         return super().critic(x, self.real_labels if x.data_ptr() == self.reals.data_ptr() else c)
 
 
+pytestmark = pytest.mark.usefixtures("operators")
+
+
 @pytest.fixture
 def trial(
     vectors: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch

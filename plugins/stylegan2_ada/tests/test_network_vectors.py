@@ -16,6 +16,9 @@ from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
 from ganctl_stylegan2_ada.generator import StyleGAN2Generator
 
 
+pytestmark = pytest.mark.usefixtures("operators")
+
+
 @pytest.fixture
 def networks(
     vectors: Callable[[str], Any],

@@ -17,6 +17,8 @@ from ganctl_stylegan2_ada.upfirdn2d import downsample2d, filter2d, upfirdn2d, up
 
 Vectors = Callable[[str], Any]
 
+pytestmark = pytest.mark.usefixtures("operators")
+
 GEOMETRIES: list[dict[str, Any]] = [
     {},
     {"padding": 2, "gain": 1.7},

@@ -1,9 +1,7 @@
-// How a kernel, NAME, that was compiled for a CPU is run: called after its source.
-#include <cstddef>
-
+// How a kernel, NAME, is run: follows its source.
 extern "C" void run(unsigned int blocks, unsigned int threads, const void* arguments) {
   Arguments copy;
-  std::memcpy(&copy, arguments, sizeof copy);
+  __builtin_memcpy(&copy, arguments, sizeof copy);
   blockDim = {threads, 1, 1};
   for (unsigned int block = 0; block < blocks; block++) {
     blockIdx = {block, 0, 0};
@@ -13,5 +11,3 @@ extern "C" void run(unsigned int blocks, unsigned int threads, const void* argum
     }
   }
 }
-
-extern "C" const std::size_t arguments_size = sizeof(Arguments);
