@@ -6,7 +6,7 @@ object when asked. It must not import torch at module level: listing and `--help
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
@@ -29,6 +29,10 @@ class NoOptions:
     """For plugins that have nothing to set."""
 
 
+Check = tuple[str, bool | None, str]
+"""What was looked at; whether it works (None: worth knowing); what was found, what to do."""
+
+
 O = TypeVar("O")  # noqa: E741  (the options dataclass of a plugin)
 
 
@@ -49,6 +53,10 @@ class Plugin(Generic[O]):
     def missing(self) -> str | None:
         """What it needs and is not installed, as advice; None when it can work."""
         return None
+
+    def checks(self) -> Iterable[Check]:
+        """What `ganctl doctor` says of the machine on its behalf; it may compute for seconds."""
+        return ()
 
     def __init_subclass__(cls, api: int | None = None, **rest: Any) -> None:
         super().__init_subclass__(**rest)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from ..plugin import Check
 from .parse import run_command
 
 MARKS = {True: "ok  ", False: "FAIL", None: "note"}
@@ -23,7 +24,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Check this machine: Python, torch, device, plugins, disk. Status 1 if something fails."""
-    checks = [*_python(), *_torch(), *_plugins(), *_kernels(), *_disk()]
+    checks = [*_python(), *_torch(), *_plugins(), *_disk()]
     if as_json:
         import json
 
@@ -32,10 +33,6 @@ def doctor(
         for what, ok, detail in checks:
             print(f"{MARKS[ok]}  {what}: {detail}")
     return 1 if any(ok is False for _, ok, _ in checks) else 0
-
-
-Check = tuple[str, bool | None, str]
-"""What was looked at; whether it works (None: worth knowing); what was found, what to do."""
 
 
 def _python() -> list[Check]:
@@ -104,19 +101,16 @@ def _plugins() -> list[Check]:
         try:
             plugin = entry.load()
             advice = plugin.missing()
+            checks.extend(plugin.checks())
         except PluginError as error:
             checks.append((f"{entry.kind} {entry.name}", False, str(error)))
             continue
-        except Exception as error:  # its missing() is at fault
+        except Exception as error:  # its missing() or checks() is at fault
             checks.append((f"{entry.kind} {entry.name}", False, f"{entry.label}: {error}"))
             continue
         if advice:
             checks.append((f"{entry.kind} {entry.name}", None, f"not in use: {advice}"))
     return checks
-
-
-def _kernels() -> list[Check]:
-    return [("kernels", None, "none needed: every operator here is PyTorch's own")]
 
 
 def _disk() -> list[Check]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ganctl import Augmenter, Progress, UserError
 
 from .augment.pipeline import AugmentationPipeline
+from .mirror import Mirror
 
 CEILING = 0.8
 """The largest p unless told otherwise. Karras et al. 2020b, section 2.2: below about 0.8
@@ -61,6 +62,7 @@ class AdaptiveAugmenter(Augmenter):
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         # Images shown when p last moved; -1 before the first step.
         self.register_buffer("counted", torch.full((), -1, dtype=torch.int64))
+        self._judged, self._calls, self._counted = Mirror(), Mirror(), Mirror()
 
     @property
     def p(self) -> Tensor:
@@ -79,19 +81,26 @@ class AdaptiveAugmenter(Augmenter):
         """Note the signs of real_logits (N, 1); at every `interval`-th call, move p."""
         if self.target is None:
             return
-        if self.counted < 0 or self.counted > progress.images:  # a new run, maybe from another's p
-            self.counted.fill_(progress.images)
+        counted = self._counted.read(self.counted)
+        if counted < 0 or counted > progress.images:  # a new run, maybe from another's p
+            counted = progress.images
+            self._counted.write(self.counted, counted)
         self.signs += real_logits.sign().nan_to_num().sum()
-        self.judged += real_logits.numel()
-        self.calls += 1
-        if self.calls < self.interval:
+        judged = self._judged.read(self.judged) + real_logits.numel()
+        self._judged.write(self.judged, judged)
+        calls = self._calls.read(self.calls) + 1
+        self._calls.write(self.calls, calls)
+        if calls < self.interval:
             return
         # `progress` counts up to the beginning of this step, and a step's images may have
         # been judged more than once.
         batch = progress.images // progress.step if progress.step else len(real_logits)
         shown = progress.images + batch
-        direction = (self.signs / self.judged - self.target).sign()
-        self.p.add_(direction * ((shown - self.counted) / self.ramp)).clamp_(0, self.ceiling)
-        self.counted.fill_(shown)
-        for total in (self.signs, self.judged, self.calls):
-            total.zero_()
+        # Here, and nowhere else, the CPU waits for the device.
+        direction = (self.signs.cpu() / judged - self.target).sign()
+        moved = self.pipeline.strength() + direction * ((shown - counted) / self.ramp)
+        self.pipeline.set_strength(moved.clamp(0, self.ceiling).item())
+        self._counted.write(self.counted, shown)
+        self.signs.zero_()
+        self._judged.write(self.judged, 0)
+        self._calls.write(self.calls, 0)

@@ -54,6 +54,8 @@ def bias_act(
         if b.shape != x.shape[dim : dim + 1 or None]:
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
         b = b.to(x.dtype)
+    if inplace and act == "linear" and b is None and gain == 1 and clamp is None:
+        return x
     if clamp is not None:  # as y will have it, so that y tells where it was clamped
         clamp = _stored(clamp, x.dtype)
     if written_for(x.device):

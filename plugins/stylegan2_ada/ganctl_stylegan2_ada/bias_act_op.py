@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -17,8 +18,8 @@ from torch import Tensor
 from torch.library import Library, register_autograd, register_fake
 
 from .activations import CURVED, Activation, activate, needs_y, times_curve, times_slope
-from .kernels import Kernel
-from .kernels.storage import TYPES, index, layout, vector
+from .kernels import Constant, Kernel
+from .kernels.storage import NARROW, TYPES, index, layout, vector
 from .precision import without_autocast
 
 KERNEL = Kernel(Path(__file__).parent / "kernels" / "bias_act.cu")
@@ -141,16 +142,8 @@ def _run(
     assert out is not None
     if out.dtype not in TYPES:
         return False
-    launch = KERNEL.on(
-        out.device,
-        TYPE=TYPES[out.dtype],
-        ACT=ACTIVATIONS[act],
-        ORDER=order,
-        CLAMP=clamp is not None,
-        BIAS=bias,
-        VECTOR=at_once,
-        INDEX=index(out),
-    )
+    constants = _constants(out.dtype, act, order, clamp is not None, bias, at_once, index(out))
+    launch = KERNEL.on(out.device, **constants)
     if launch is None:
         return False
     count = out.numel() // at_once
@@ -160,6 +153,31 @@ def _run(
         numbers = count, stride, size, alpha, gain, clamp or 0.0
         launch(-(-count // (THREADS * TIMES)), THREADS, struct.pack("6P3q3d", *addresses, *numbers))
     return True
+
+
+def _constants(
+    dtype: torch.dtype, act: Activation, order: int, clamp: bool, bias: int, at_once: int, count: str
+) -> dict[str, Constant]:
+    return {
+        "TYPE": TYPES[dtype],
+        "ACT": ACTIVATIONS[act],
+        "ORDER": order,
+        "CLAMP": clamp,
+        "BIAS": bias,
+        "VECTOR": at_once,
+        "INDEX": count,
+    }
+
+
+def used_in_training() -> Iterator[dict[str, Constant]]:
+    """The constants that StyleGAN2's networks ask for, in float32 and float16."""
+    for dtype, full in ((torch.float32, 4), (torch.float16, 8)):
+        yield _constants(dtype, "lrelu", 0, True, 2, full, NARROW)
+        yield _constants(dtype, "lrelu", 1, True, 0, full, NARROW)
+        yield _constants(dtype, "linear", 0, True, 2, 1, NARROW)  # to images of three channels
+        yield _constants(dtype, "linear", 1, True, 0, full, NARROW)
+    for order in range(2):  # the mapping network and the last layers
+        yield _constants(torch.float32, "lrelu", order, False, 0, 4, NARROW)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -12,8 +13,8 @@ from torch.library import Library, register_autograd, register_fake
 
 from .filters import factors
 from .fir import Axis, resampled
-from .kernels import Kernel
-from .kernels.storage import TYPES, index, layout, vector
+from .kernels import Constant, Kernel
+from .kernels.storage import NARROW, TYPES, index, layout, vector
 from .precision import without_autocast
 
 KERNEL = Kernel(Path(__file__).parent / "kernels" / "upfirdn2d.cu")
@@ -83,24 +84,10 @@ def _run(x: Tensor, y: Tensor, f: Tensor, v: Axis, h: Axis, flip: bool, gain: fl
     apart = factors(f)
     if rolled := work.steps(v, h, apart is not None) > LONGEST:
         work = _Work(v.up, h.up, 1)
-    launch = KERNEL.on(
-        x.device,
-        TYPE=TYPES[x.dtype],
-        UPX=h.up,
-        UPY=v.up,
-        DOWNX=h.down,
-        DOWNY=v.down,
-        KX=h.taps,
-        KY=v.taps,
-        PHASEX=h.before % h.up,
-        PHASEY=v.before % v.up,
-        SEPARABLE=apart is not None,
-        ROWS=work.rows,
-        COLUMNS=work.columns,
-        VECTOR=work.channels,
-        INDEX=index(x, y),
-        **({"ROLLED": 1} if rolled else {}),
-    )
+    constants = _constants(x.dtype, v, h, work, apart is not None, index(x, y))
+    if rolled:
+        constants["ROLLED"] = 1
+    launch = KERNEL.on(x.device, **constants)
     if launch is None:
         return False
     planes, lanes = (n, channels // work.channels) if last else (n * channels, 1)
@@ -116,6 +103,30 @@ def _run(x: Tensor, y: Tensor, f: Tensor, v: Axis, h: Axis, flip: bool, gain: fl
         )
         launch(-(-threads // THREADS), THREADS, arguments)
     return True
+
+
+def _constants(
+    dtype: torch.dtype, v: Axis, h: Axis, work: _Work, separable: bool, count: str
+) -> dict[str, Constant]:
+    return {
+        "TYPE": TYPES[dtype],
+        **{"UPX": h.up, "UPY": v.up, "DOWNX": h.down, "DOWNY": v.down, "KX": h.taps, "KY": v.taps},
+        **{"PHASEX": h.before % h.up, "PHASEY": v.before % v.up, "SEPARABLE": separable},
+        **{"ROWS": work.rows, "COLUMNS": work.columns, "VECTOR": work.channels, "INDEX": count},
+    }
+
+
+def used_in_training() -> Iterator[dict[str, Constant]]:
+    """The constants that StyleGAN2's networks (4 taps, all channels alike but for the images' three)
+    and ADA (12 taps, images) ask for, in float32 and float16."""
+    cases = [(torch.float16, 8, 4, (1, 2)), (torch.float32, 4, 4, (1, 2))]
+    cases += [(torch.float32, 1, 4, (2,)), (torch.float32, 1, 12, (2,))]
+    for dtype, channels, taps, factors in cases:
+        for factor in factors:
+            for up, down in {(factor, 1), (1, factor)}:
+                axis = Axis(1, taps, up, down, 0, 0)
+                work = _Work.of(axis, axis, channels)
+                yield _constants(dtype, axis, axis, work, True, NARROW)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .draws import Draws
 from .matrices import gray_projection, identity, rotation_about_gray, scaling, translation
+from .sending import sent
 
 BRIGHTNESS_STD = 0.2  # of a range of 2
 CONTRAST_STD = 0.5  # octaves
@@ -57,4 +58,4 @@ def apply_color(images: Tensor, matrix: Tensor) -> Tensor:
         linear = linear.sum(2, keepdim=True).mean(1, keepdim=True)
         offset = offset.mean(1, keepdim=True)
     pixels = images.reshape(n, channels, height * width)
-    return torch.baddbmm(offset.to(images), linear.to(images), pixels).view(images.shape)
+    return torch.baddbmm(sent(offset, images), sent(linear, images), pixels).view(images.shape)

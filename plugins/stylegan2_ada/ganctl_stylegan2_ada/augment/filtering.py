@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from .draws import Draws
 from .resampling import filter_images
+from .sending import sent
 
 GAIN_STD = 1.0  # octaves
 
@@ -37,7 +38,7 @@ def apply_filter(images: Tensor, gains: Tensor, bank: Tensor) -> Tensor:
 
     Borders are reflected, more than once where the image is smaller than half the filter.
     """
-    taps = gains.to(images) @ bank.to(images)
+    taps = sent(gains, images) @ bank.to(images)
     return filter_images(reflect(images, bank.shape[1] // 2), taps)
 
 

@@ -19,6 +19,7 @@ from torch.nn.functional import pad
 from .draws import Draws
 from .matrices import identity, rotation, scaling, translation
 from .resampling import double, halve, sample
+from .sending import sent
 
 XINT_MAX = 0.125  # shares of width and height
 SCALE_STD = 0.2  # octaves
@@ -113,7 +114,7 @@ def warp(images: Tensor, inverse: Tensor, taps: Tensor) -> Tensor:
     from_unit = _scale(out_width / 2, out_height / 2)  # grid_sample counts from -1 to 1
     to_unit = _scale(2 / images.shape[3], 2 / images.shape[2])
     theta = to_unit @ (samples @ (padded @ inverse) @ pixels) @ from_unit
-    grid = sampling_grid(theta.to(images), out_height, out_width)
+    grid = sampling_grid(sent(theta, images), out_height, out_width)
     return halve(sample(images, grid), taps)[:, :, edge:-edge, edge:-edge]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganctl import UserError
 
+from ..mirror import Mirror
 from .color import apply_color, color_transform
 from .corruption import add_noise, cut_out
 from .draws import Draws, PercentileDraws, RandomDraws
@@ -38,6 +39,7 @@ class AugmentationPipeline(nn.Module):
                 f"unknown augmentation {', '.join(unknown)}; there are {', '.join(NAMES)}"
             )
         self.register_buffer("p", torch.tensor(float(p)))
+        self._strength = Mirror()
         self.register_buffer("low_pass", low_pass().float(), persistent=False)
         self.register_buffer("filter_bank", filter_bank().float(), persistent=False)
 
@@ -54,8 +56,15 @@ class AugmentationPipeline(nn.Module):
             )
         if percentile is not None:
             return self._transform(images, PercentileDraws(len(images), percentile))
-        p = self.p.item()
+        p = self.strength()
         return images if p <= 0 else self._transform(images, RandomDraws(len(images), p))
+
+    def strength(self) -> float:
+        """p, without asking the device for it at every call."""
+        return self._strength.read(self.p)
+
+    def set_strength(self, p: float) -> None:
+        self._strength.write(self.p, p)
 
     def _transform(self, images: Tensor, draws: Draws) -> Tensor:
         height, width = images.shape[2:]

@@ -20,11 +20,12 @@ and bfloat16.
 """
 
 from .cuda import BuildError, Cuda, Unavailable
-from .kernel import BACKENDS, Kernel, KernelWarning, Launch, plain_operators, written_for
+from .kernel import BACKENDS, Constant, Kernel, KernelWarning, Launch, plain_operators, written_for
 
 __all__ = [
     "BACKENDS",
     "BuildError",
+    "Constant",
     "Cuda",
     "Kernel",
     "KernelWarning",

@@ -114,7 +114,7 @@ extern "C" __global__ void bias_act(Arguments a) {
         if constexpr (CLAMP) value = value > clamp ? clamp : value < -clamp ? -clamp : value;
       } else {
         const C known = HAS_Y ? counted(y[t].values[n]) : C(0);
-        const C u = BY_Z ? counted(z[t].values[n]) : known / gain;
+        const C u = BY_Z ? counted(z[t].values[n]) : ACT <= LRELU ? known : known / gain;
         if constexpr (ORDER == 1) value *= slope(u, alpha) * gain;
         if constexpr (ORDER == 2) {
           value *= counted(dy[t].values[n]) * curve(u);

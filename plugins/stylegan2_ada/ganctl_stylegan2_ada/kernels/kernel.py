@@ -84,16 +84,27 @@ class Kernel:
         self, backend: Cuda, architecture: str, constants: dict[str, Constant]
     ) -> tuple[bytes, Literal["found", "compiled"]]:
         """Its machine code. Raises `BuildError` or `Unavailable`."""
-        source, headers = _text(self.file), _headers(self.file.parent)
-        options = [f"-D{name}={_spelled(value)}" for name, value in sorted(constants.items())]
-        facts = [source, headers, options, architecture, backend.compiler()]
-        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-        name = f"{self.name}-{architecture}-{digest}.cubin"
+        name, options = self._identity(backend, architecture, constants)
         if (code := cache.read(name)) is not None:
             return code, "found"
-        code = backend.compile(source, self.file.name, headers, architecture, options)
+        headers = _headers(self.file.parent)
+        code = backend.compile(_text(self.file), self.file.name, headers, architecture, options)
         cache.write(name, code)
         return code, "compiled"
+
+    def kept(self, backend: Cuda, architecture: str, constants: dict[str, Constant]) -> bool:
+        """Whether it is on the disk, compiled."""
+        return cache.read(self._identity(backend, architecture, constants)[0]) is not None
+
+    def _identity(
+        self, backend: Cuda, architecture: str, constants: dict[str, Constant]
+    ) -> tuple[str, list[str]]:
+        """The name of the file with all that its content depends on; the compiler's options."""
+        options = [f"-D{name}={_spelled(value)}" for name, value in sorted(constants.items())]
+        source, headers = _text(self.file), _headers(self.file.parent)
+        facts = [source, headers, options, architecture, backend.compiler()]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+        return f"{self.name}-{architecture}-{digest}.cubin", options
 
     def _made(self, device: torch.device, constants: dict[str, Constant]) -> Launch | None:
         backend = BACKENDS[device.type]

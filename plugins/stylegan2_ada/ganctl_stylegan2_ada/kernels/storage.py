@@ -17,6 +17,10 @@ WIDEST = 16
 """Bytes that a thread can read at once."""
 
 
+NARROW, WIDE = "unsigned int", "unsigned long long"
+"""What numbers are counted with."""
+
+
 def layout(x: Tensor) -> torch.memory_format:
     """`channels_last` where x lies so, else `contiguous_format`, whether it does or not."""
     last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
@@ -39,4 +43,4 @@ def vector(divides: int, *tensors: Tensor) -> int:
 def index(*tensors: Tensor) -> str:
     """The smaller unsigned integer that counts the numbers of each."""
     most = max(t.numel() for t in tensors)
-    return "unsigned int" if most < 2**31 else "unsigned long long"
+    return NARROW if most < 2**31 else WIDE

@@ -1,0 +1,28 @@
+"""Whether kernels and PyTorch's operators agree on this machine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..bias_act import bias_act
+from ..filters import setup_filter
+from ..upfirdn2d import upfirdn2d
+from .kernel import plain_operators
+
+
+def largest_error() -> float:
+    """Of values and gradients, relative to the largest of each, in float32 on the GPU."""
+    x = torch.randn(2, 16, 17, 19, device="cuda").to(memory_format=torch.channels_last)
+    with plain_operators():
+        expected = _results(x)
+    pairs = zip(_results(x), expected, strict=True)
+    return max(float((ours - plain).abs().max() / plain.abs().max()) for ours, plain in pairs)
+
+
+def _results(x: Tensor) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    y = bias_act(x, x.detach()[0, :, 0, 0], act="lrelu", clamp=1.5)
+    z = upfirdn2d(y, setup_filter([1, 3, 3, 1]).to(x.device), up=2, padding=(2, 1, 2, 1), gain=4)
+    (dx,) = torch.autograd.grad(z.square().sum(), x)
+    return [y.detach(), z.detach(), dx]
