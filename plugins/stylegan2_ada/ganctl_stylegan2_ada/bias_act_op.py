@@ -25,7 +25,8 @@ from .precision import without_autocast
 KERNEL = Kernel(Path(__file__).parent / "kernels" / "bias_act.cu")
 ACTIVATIONS = {act: number for number, act in enumerate(get_args(Activation))}
 THREADS, TIMES = 256, 2
-"""Threads of a block, and vectors that each of them takes, as in the kernel."""
+"""Threads of a block, and vectors that each of them takes: to have several keeps more reads under
+way."""
 
 NAME = "stylegan2_ada::bias_act"
 _SETTINGS = "str act, float alpha, float gain, float? clamp"
@@ -156,7 +157,13 @@ def _run(
 
 
 def _constants(
-    dtype: torch.dtype, act: Activation, order: int, clamp: bool, bias: int, at_once: int, count: str
+    dtype: torch.dtype,
+    act: Activation,
+    order: int,
+    clamp: bool,
+    bias: int,
+    at_once: int,
+    count: str,
 ) -> dict[str, Constant]:
     return {
         "TYPE": TYPES[dtype],
@@ -165,6 +172,7 @@ def _constants(
         "CLAMP": clamp,
         "BIAS": bias,
         "VECTOR": at_once,
+        "TIMES": TIMES,
         "INDEX": count,
     }
 
