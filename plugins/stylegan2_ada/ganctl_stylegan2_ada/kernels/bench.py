@@ -108,11 +108,11 @@ def copied(device: torch.device, large: int) -> Row:
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """One call's time: the median of rounds of calls in a row, so that a GPU never waits."""
     work()
-    found = []
+    found: list[float] = []
     for _ in range(ROUNDS):
         work()
         if device.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start, end = _event(), _event()
             start.record()
             for _ in range(CALLS):
                 work()
@@ -124,6 +124,10 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
             work()
             found.append(time.perf_counter() - begun)
     return statistics.median(found)
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def measured(what: str, maps: Maps, copy: Row) -> Row:
