@@ -25,7 +25,8 @@ from .precision import without_autocast
 KERNEL = Kernel(Path(__file__).parent / "kernels" / "bias_act.cu")
 ACTIVATIONS = {act: number for number, act in enumerate(get_args(Activation))}
 THREADS, TIMES = 256, 2
-"""Threads of a block, and vectors that each of them takes, as in the kernel."""
+"""Threads of a block, and vectors that each of them takes: to have several keeps more reads under
+way."""
 
 NAME = "stylegan2_ada::bias_act"
 _SETTINGS = "str act, float alpha, float gain, float? clamp"
@@ -173,6 +174,7 @@ def _constants(
         "CLAMP": clamp,
         "BIAS": bias,
         "VECTOR": at_once,
+        "TIMES": TIMES,
         "INDEX": count,
     }
 

@@ -2,8 +2,8 @@
 //
 // Compiled for: TYPE, how numbers are stored; ACT; ORDER (0: y; 1: dy times the slope; 2: how that
 // product changes); CLAMP, whether there is one; BIAS (0: none; 1: one for all of a vector; 2: a
-// vector of it for each); VECTOR, how many numbers a thread takes at once; INDEX, an unsigned integer
-// that can count them all.
+// vector of it for each); VECTOR, how many numbers a thread takes at once; TIMES, how often; INDEX, an
+// unsigned integer that can count them all.
 #include "numbers.cuh"
 
 enum { LINEAR, RELU, LRELU, TANH, SIGMOID, ELU, SELU, SOFTPLUS, SWISH };
@@ -24,9 +24,6 @@ struct Arguments {
   long long size;   // of the bias, in what BIAS takes at once
   double alpha, gain, clamp;
 };
-
-// To take several at a time keeps more reads under way.
-constexpr int TIMES = 2;
 
 constexpr double SELU_LAMBDA = 1.0507009873554804934193349852946;
 constexpr double SELU_ALPHA = 1.6732632423543772848170429916717;
