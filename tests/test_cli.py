@@ -36,7 +36,7 @@ COMMANDS = [
     "montage",
 ]
 COMMANDS += ["list-plugins", "describe", "doctor"]
-COMMANDS += ["import-nvidia"]  # of plugins
+COMMANDS += ["import-nvidia", "kernels"]  # of plugins
 
 
 def generators(run: Path) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may know no ≥, a name may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _in_one_line
     try:
         return _dispatch(arguments)
     except Interrupted as stopped:
@@ -40,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `ganctl … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"ganctl: warning: {message}", file=sys.stderr)
 
 
 def _dispatch(arguments: list[str]) -> int:

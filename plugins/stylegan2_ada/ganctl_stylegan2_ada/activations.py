@@ -7,6 +7,7 @@ swish needs z = x + b.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal
 
 import torch
@@ -39,6 +40,12 @@ SLOPE = 0.2
 # Klambauer et al. 2017, section 2: φ(z) = λ·z, or λα·(e^z − 1) below 0.
 SELU_LAMBDA = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+@cache
+def stored(clamp: float | None, dtype: torch.dtype) -> float | None:
+    """As y will have it, so that y tells where it was clamped."""
+    return None if clamp is None else float(torch.tensor(clamp, dtype=dtype, device="cpu"))
 
 
 def needs_y(act: Activation, clamp: float | None) -> bool:

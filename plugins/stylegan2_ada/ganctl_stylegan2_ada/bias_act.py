@@ -6,7 +6,6 @@ kept, which the next layer keeps anyway; x and x + b are free to go. Only swish 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -21,6 +20,7 @@ from .activations import (
     Activation,
     activate,
     needs_y,
+    stored,
     times_curve,
     times_slope,
 )
@@ -56,19 +56,13 @@ def bias_act(
         b = b.to(x.dtype)
     if inplace and act == "linear" and b is None and gain == 1 and clamp is None:
         return x
-    if clamp is not None:  # as y will have it, so that y tells where it was clamped
-        clamp = _stored(clamp, x.dtype)
     if written_for(x.device):
         return bias_act_op.bias_act(x, b, dim, act, alpha, gain, clamp)
     if b is not None:
         b = b.reshape([-1 if n == dim % x.ndim else 1 for n in range(x.ndim)])
+    clamp = stored(clamp, x.dtype)
     inplace = inplace and act in STRAIGHT
     return cast(Tensor, _BiasAct.apply(x, b, act, alpha, gain, clamp, inplace))  # type: ignore[no-untyped-call]
-
-
-@cache
-def _stored(number: float, dtype: torch.dtype) -> float:
-    return float(torch.tensor(number, dtype=dtype, device="cpu"))
 
 
 class _BiasAct(torch.autograd.Function):

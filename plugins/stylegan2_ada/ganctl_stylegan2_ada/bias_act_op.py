@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.library import Library, register_autograd, register_fake
 
-from .activations import CURVED, Activation, activate, needs_y, times_curve, times_slope
+from .activations import CURVED, Activation, activate, needs_y, stored, times_curve, times_slope
 from .kernels import Constant, Kernel
 from .kernels.storage import NARROW, TYPES, index, layout, vector
 from .precision import without_autocast
@@ -59,7 +59,7 @@ def _forward(
     gain: float,
     clamp: float | None,
 ) -> Tensor:
-    form = layout(x)
+    clamp, form = stored(clamp, x.dtype), layout(x)
     x = x.contiguous(memory_format=form)
     y = torch.empty_like(x)
     # Along `dim` a number's neighbour is so many numbers away, and so many of them are there.
@@ -92,6 +92,7 @@ def _slope(
     clamp: float | None,
 ) -> Tensor:
     dy, y, z = _alike(dy, y, z)
+    clamp = stored(clamp, dy.dtype)
     out = torch.empty_like(dy)
     pointers = {"x": dy, "y": y, "z": z, "out": out}
     at_once = vector(dy.numel(), *(t for t in pointers.values() if t is not None))
@@ -111,6 +112,7 @@ def _curve(
     clamp: float | None,
 ) -> Tensor:
     g, dy, y, z = _alike(g, dy, y, z)
+    clamp = stored(clamp, g.dtype)
     out = torch.empty_like(g)
     pointers = {"x": g, "dy": dy, "y": y, "z": z, "out": out}
     at_once = vector(g.numel(), *(t for t in pointers.values() if t is not None))
@@ -222,7 +224,7 @@ def _backward_slope(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         ddy = torch.ops.stylegan2_ada.bias_act_slope(g, y, z, *ctx.settings)
     if act in CURVED and ctx.needs_input_grad[2 if act == "swish" else 1]:
         if torch.is_grad_enabled():  # a third order is asked for, which the kernel has not
-            changed = times_curve(g, dy, y, z, act, gain, clamp)
+            changed = times_curve(g, dy, y, z, act, gain, stored(clamp, g.dtype))
         else:
             changed = torch.ops.stylegan2_ada.bias_act_curve(g, dy, y, z, *ctx.settings)
         dyy, dyz = (None, changed) if act == "swish" else (changed, None)

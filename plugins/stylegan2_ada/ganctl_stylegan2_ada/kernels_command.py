@@ -54,6 +54,8 @@ class Kernels(Command, api=1):
 
     def checks(self) -> Iterable[tuple[str, bool | None, str]]:
         """That kernels build, run and agree with PyTorch's operators."""
+        import torch
+
         from .kernels import BACKENDS, BuildError, Unavailable
         from .kernels.kernel import SWITCH
 
@@ -65,7 +67,7 @@ class Kernels(Command, api=1):
             count = sum(1 for _ in _built(_architecture()))
             from .kernels.trial import largest_error
 
-            error = largest_error()
+            error = largest_error(torch.device("cuda"))
         except BuildError as failed:
             return [("kernels", False, f"they do not compile: {_last_line(failed)}; {TELLS}")]
         except Unavailable as failed:
@@ -147,7 +149,8 @@ def _built(architecture: str) -> Iterator[tuple[Kernel, str]]:
 def _build(architecture: str) -> None:
     from .kernels import BuildError, Unavailable
 
-    start, how = time.perf_counter(), []
+    start = time.perf_counter()
+    how: list[tuple[str, str]] = []
     try:
         for kernel, found in _built(architecture):
             how.append((kernel.name, found))
@@ -157,8 +160,8 @@ def _build(architecture: str) -> None:
         raise GanctlError(f"kernels cannot be built: {error}") from None
     seconds = time.perf_counter() - start
     for name in dict.fromkeys(name for name, _ in how):
-        compiled, found = how.count((name, "compiled")), how.count((name, "found"))
-        print(f"{name:<9} {compiled} compiled for {architecture}, {found} found")
+        compiled, before = (how.count((name, word)) for word in ("compiled", "found"))
+        print(f"{name:<9} {compiled} compiled for {architecture}, {before} found")
     print(f"{seconds:.2f} s")
 
 

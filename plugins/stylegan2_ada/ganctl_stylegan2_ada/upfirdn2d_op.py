@@ -110,23 +110,36 @@ def _constants(
 ) -> dict[str, Constant]:
     return {
         "TYPE": TYPES[dtype],
-        **{"UPX": h.up, "UPY": v.up, "DOWNX": h.down, "DOWNY": v.down, "KX": h.taps, "KY": v.taps},
-        **{"PHASEX": h.before % h.up, "PHASEY": v.before % v.up, "SEPARABLE": separable},
-        **{"ROWS": work.rows, "COLUMNS": work.columns, "VECTOR": work.channels, "INDEX": count},
+        "UPX": h.up,
+        "UPY": v.up,
+        "DOWNX": h.down,
+        "DOWNY": v.down,
+        "KX": h.taps,
+        "KY": v.taps,
+        "PHASEX": h.before % h.up,
+        "PHASEY": v.before % v.up,
+        "SEPARABLE": separable,
+        "ROWS": work.rows,
+        "COLUMNS": work.columns,
+        "VECTOR": work.channels,
+        "INDEX": count,
     }
 
 
 def used_in_training() -> Iterator[dict[str, Constant]]:
-    """The constants that StyleGAN2's networks (4 taps, all channels alike but for the images' three)
-    and ADA (12 taps, images) ask for, in float32 and float16."""
-    cases = [(torch.float16, 8, 4, (1, 2)), (torch.float32, 4, 4, (1, 2))]
-    cases += [(torch.float32, 1, 4, (2,)), (torch.float32, 1, 12, (2,))]
-    for dtype, channels, taps, factors in cases:
-        for factor in factors:
-            for up, down in {(factor, 1), (1, factor)}:
-                axis = Axis(1, taps, up, down, 0, 0)
-                work = _Work.of(axis, axis, channels)
-                yield _constants(dtype, axis, axis, work, True, NARROW)
+    """The constants that StyleGAN2's networks (4 taps; feature maps, and images of three channels)
+    and ADA (12 taps) ask for, in float32 and float16."""
+    maps, images = [(1, 1), (2, 1), (1, 2)], [(2, 1), (1, 2)]
+    for dtype, channels, taps, rates in (
+        (torch.float32, 4, 4, maps),
+        (torch.float16, 8, 4, maps),
+        (torch.float32, 1, 4, images),
+        (torch.float32, 1, 12, images),
+    ):
+        for up, down in rates:
+            axis = Axis(1, taps, up, down, 0, 0)
+            work = _Work.of(axis, axis, channels)
+            yield _constants(dtype, axis, axis, work, True, NARROW)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -98,3 +98,37 @@ def test_images_pass_through_the_pipeline() -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         make(**options)
+
+
+def test_the_device_is_asked_only_when_p_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    augmenter = make(p=0.5)
+    buffers = dict(augmenter.named_buffers())
+    asked: list[str] = []
+
+    def listening(read: Any) -> Any:
+        def asking(tensor: Tensor) -> Any:
+            asked.extend(name for name, buffer in buffers.items() if buffer is tensor)
+            return read(tensor)
+
+        return asking
+
+    for how in "item", "cpu", "__float__", "__bool__", "__int__", "tolist":
+        monkeypatch.setattr(Tensor, how, listening(getattr(Tensor, how)))
+    images = torch.zeros(2, 3, 8, 8)
+    for step in range(9):
+        augmenter(images)
+        augmenter.adapt(OVERFITTING, Progress(step, step * BATCH, 10**7))
+        if step == 0:
+            asked.clear()  # what was in a checkpoint has to be read once
+    assert asked == ["signs"] * 2  # at steps 3 and 7
+
+
+def test_another_p_from_elsewhere_is_seen() -> None:
+    augmenter = make(p=0.5)
+    assert augmenter.pipeline.strength() == 0.5
+    augmenter.load_state_dict(make(p=0.25).state_dict())
+    assert augmenter.pipeline.strength() == 0.25
+    augmenter.double()
+    augmenter.p.fill_(0.75)
+    assert augmenter.pipeline.strength() == 0.75
+    assert copy.deepcopy(augmenter).pipeline.strength() == 0.75

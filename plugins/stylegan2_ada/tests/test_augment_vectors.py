@@ -15,6 +15,8 @@ from ganctl import random
 from ganctl_stylegan2_ada.augment.pipeline import AugmentationPipeline
 from ganctl_stylegan2_ada.augment.wavelets import filter_bank, low_pass
 
+pytestmark = pytest.mark.usefixtures("operators")
+
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors"
 FILE = "augment_percentile.npz"
 

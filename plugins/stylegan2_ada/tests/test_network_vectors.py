@@ -15,7 +15,6 @@ from ganctl import random
 from ganctl_stylegan2_ada.discriminator import StyleGAN2Discriminator
 from ganctl_stylegan2_ada.generator import StyleGAN2Generator
 
-
 pytestmark = pytest.mark.usefixtures("operators")
 
 

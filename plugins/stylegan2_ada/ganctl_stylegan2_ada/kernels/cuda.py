@@ -15,9 +15,6 @@ from typing import Any
 
 import torch
 
-MISSING = "the package cuda-bindings is missing: pip install cuda-bindings"
-
-
 class Unavailable(Exception):
     """Why no kernel can be built or run here, and what to do about it."""
 
@@ -150,11 +147,13 @@ def _nvrtc() -> Any:
 
         nvrtc.nvrtcVersion()
     except ImportError:
-        raise Unavailable(MISSING) from None
+        raise Unavailable(
+            f"the package cuda-bindings is missing: pip install {_package('cuda-bindings')}"
+        ) from None
     except RuntimeError as error:  # the library is not there
         raise Unavailable(
             f"NVRTC, CUDA's compiler, is missing ({_first_line(error)}): "
-            "pip install nvidia-cuda-nvrtc"
+            f"pip install {_package('nvidia-cuda-nvrtc')}"
         ) from None
     return nvrtc
 
@@ -163,8 +162,18 @@ def _driver() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError:
-        raise Unavailable(MISSING) from None
+        raise Unavailable(
+            f"the package cuda-bindings is missing: pip install {_package('cuda-bindings')}"
+        ) from None
     return driver
+
+
+def _package(name: str) -> str:
+    """As pip takes it, of the CUDA that PyTorch is built for."""
+    major = (torch.version.cuda or "").partition(".")[0]
+    if name == "nvidia-cuda-nvrtc" and major == "12":
+        return f"{name}-cu12"
+    return f"'{name}=={major}.*'" if major else name
 
 
 def _called(name: str, answer: Sequence[Any]) -> Sequence[Any]:
