@@ -53,6 +53,8 @@ def bias_act(
     if b is not None:
         if b.shape != x.shape[dim : dim + 1 or None]:
             raise ValueError(f"b is as long as x along {dim}: {b.shape} does not go with {x.shape}")
+        if b.device != x.device:  # a kernel would read elsewhere
+            raise ValueError(f"b is where x is, on {x.device}, not on {b.device}")
         b = b.to(x.dtype)
     if inplace and act == "linear" and b is None and gain == 1 and clamp is None:
         return x

@@ -55,6 +55,8 @@ def upfirdn2d(
         f = x.new_ones(1, 1, dtype=torch.float32)
     if f.ndim not in (1, 2) or f.numel() == 0 or f.requires_grad:
         raise ValueError(f"f is (K,) or (Kh, Kw) and needs no gradient, not {f.shape}")
+    if f.device != x.device:  # a kernel would read elsewhere
+        raise ValueError(f"f is where x is, on {x.device}, not on {f.device}")
     if min(upx, upy, downx, downy) < 1:
         raise ValueError(f"up and down are at least 1, not {up} and {down}")
     vertical = Axis(x.shape[2], f.shape[0], upy, downy, top, bottom)

@@ -144,3 +144,8 @@ def test_a_limit_that_the_type_cannot_hold_still_stops_gradients() -> None:
 def test_impossible_activations_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"activation|gain > 0|as long as"):
         bias_act(torch.zeros(2, 4), **options)
+
+
+def test_a_bias_on_another_device_is_refused() -> None:
+    with pytest.raises(ValueError, match="b is where x is, on cpu, not on meta"):
+        bias_act(torch.zeros(2, 4), torch.zeros(4, device="meta"))

@@ -217,6 +217,11 @@ def test_impossible_resampling_says_what_is_wrong(
         upfirdn2d(torch.zeros(shape), FILTERS["1331"], **options)
 
 
+def test_a_filter_on_another_device_is_refused() -> None:
+    with pytest.raises(ValueError, match="f is where x is, on cpu, not on meta"):
+        upfirdn2d(torch.zeros(1, 1, 8, 8), torch.ones(4, device="meta"))
+
+
 def resampled_by_definition(
     x: Tensor, w: Tensor, f: Tensor | None, up: int, down: int, padding: int, flip: bool
 ) -> Tensor:
