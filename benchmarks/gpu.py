@@ -36,10 +36,11 @@ PARTS: dict[str, tuple[Part, int]] = {
     "first_use": (gpu_kernels.first_use, 60),
     "equality": (gpu_kernels.equality, 60),
     "bandwidth": (gpu_kernels.bandwidth, 40),
-    "training": (gpu_training.training, 200),
+    "training": (gpu_training.training, 190),
     "same_losses": (gpu_training.same_losses, 35),
     "profile": (gpu_training.profiles, 35),
     "sweep": (gpu_kernels.sweep, 50),
+    "sanitizer": (gpu_kernels.sanitizer, 20),
     "switches": (gpu_training.switches, 25),
 }
 """With the seconds that each may take, beside what those before it have left over."""

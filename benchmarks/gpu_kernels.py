@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -224,6 +225,31 @@ def bandwidth(setting: Setting) -> Iterator[Row]:
             found = bench.rows(setting.device)
         for row in found:
             yield dataclasses.asdict(row)
+
+
+def sanitizer(setting: Setting) -> Iterator[Row]:
+    """Whether the kernels keep to their memory: what NVIDIA's checker says of a small run."""
+    tool = shutil.which("compute-sanitizer")
+    if tool is None or setting.device.type == "cpu":
+        yield {"missing": "compute-sanitizer"}
+        return
+    done = subprocess.run(
+        [
+            *(tool, "--error-exitcode", "9", sys.executable, Path(__file__).with_name("gpu.py")),
+            *("--part", "equality", "--quick", "--seconds", "40"),
+        ],
+        env={**os.environ, "PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},  # each tensor has bounds
+        capture_output=True,
+        text=True,
+        timeout=SLOW,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    yield {
+        "exit_status": done.returncode,
+        "cases": sum("kernels" in line for line in lines),
+        "said": [line for line in lines if line.startswith("=====")][-20:],
+    }
 
 
 def sweep(setting: Setting) -> Iterator[Row]:
