@@ -106,8 +106,8 @@ class Loader:
             pixels, chosen = images.numpy(), flipped.numpy()
             pixels[chosen] = mirrored(pixels[chosen])
             return images
-        chosen = flipped.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
-        return torch.where(chosen, images.flip(3), images)
+        flipped = flipped.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+        return torch.where(flipped, images.flip(3), images)
 
     def _rows(self, step: int) -> Tensor:
         start, stop = step * self.batch, (step + 1) * self.batch

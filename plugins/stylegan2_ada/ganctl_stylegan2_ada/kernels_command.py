@@ -109,14 +109,11 @@ def _bench() -> None:
 
     from .kernels.bench import rows
 
-    print(f"{'':<22} {'maps':>20} {'type':>8} {'channels':>8} {'GB/s':>7} {'of a copy':>9}")
+    print(f"{'':<22} {'maps':>20} {'type':>8} {'layout':>13} {'GB/s':>7} {'of a copy':>9}")
     for row in rows(torch.device("cuda")):
         shape = "×".join(map(str, row.shape))
-        rate = f"{row.bytes / row.seconds / 1e9:,.0f}"
-        print(
-            f"{row.what:<22} {shape:>20} {row.dtype:>8} {row.layout:>8} {rate:>7} {row.share:>9.0%}",
-            flush=True,
-        )
+        tensors = f"{row.what:<22} {shape:>20} {row.dtype:>8} {row.layout:>13}"
+        print(f"{tensors} {row.bytes / row.seconds / 1e9:>7,.0f} {row.share:>9.0%}", flush=True)
 
 
 def _print_machine() -> None:

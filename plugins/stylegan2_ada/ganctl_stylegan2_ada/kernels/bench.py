@@ -108,11 +108,11 @@ def copied(device: torch.device, large: int) -> Row:
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """One call's time: the median of rounds of calls in a row, so that a GPU never waits."""
     work()
-    found = []
+    found: list[float] = []
     for _ in range(ROUNDS):
         work()
         if device.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             start.record()
             for _ in range(CALLS):
                 work()
