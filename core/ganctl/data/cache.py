@@ -54,7 +54,7 @@ class OnDevice:
         self.images = images
 
     def gather(self, indices: Tensor) -> Tensor:
-        return self.images.index_select(0, indices.to(self.images.device))
+        return self.images.index_select(0, indices.to(self.images.device, non_blocking=True))
 
 
 class Decoded:

@@ -60,7 +60,7 @@ class Loader:
         images = self._flip(images.to(self.device, non_blocking=True), rows)
         labels = None
         if self._labels is not None:
-            labels = self._labels[self._indices(rows).to(self.device)]
+            labels = self._labels[self._indices(rows).to(self.device, non_blocking=True)]
         return images, labels
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -106,7 +106,8 @@ class Loader:
             pixels, chosen = images.numpy(), flipped.numpy()
             pixels[chosen] = mirrored(pixels[chosen])
             return images
-        return torch.where(flipped.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+        flipped = flipped.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+        return torch.where(flipped, images.flip(3), images)
 
     def _rows(self, step: int) -> Tensor:
         start, stop = step * self.batch, (step + 1) * self.batch

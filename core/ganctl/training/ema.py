@@ -28,5 +28,5 @@ class EMA:
             half_life = min(half_life, images * self._rampup)
         beta = 0.5 ** (batch / max(half_life, 1e-8))
         torch._foreach_lerp_(list(self.generator.parameters()), list(live.parameters()), 1 - beta)
-        for average, buffer in zip(self.generator.buffers(), live.buffers(), strict=True):
-            average.copy_(buffer)
+        if buffers := list(live.buffers()):  # in one go: on a GPU each copy costs a launch
+            torch._foreach_copy_(list(self.generator.buffers()), buffers)

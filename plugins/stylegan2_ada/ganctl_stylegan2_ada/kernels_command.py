@@ -105,7 +105,15 @@ def _kernels() -> Iterator[tuple[Kernel, list[dict[str, Constant]]]]:
 
 
 def _bench() -> None:
-    raise NotImplementedError
+    import torch
+
+    from .kernels.bench import rows
+
+    print(f"{'':<22} {'maps':>20} {'type':>8} {'layout':>13} {'GB/s':>7} {'of a copy':>9}")
+    for row in rows(torch.device("cuda")):
+        shape = "×".join(map(str, row.shape))
+        tensors = f"{row.what:<22} {shape:>20} {row.dtype:>8} {row.layout:>13}"
+        print(f"{tensors} {row.bytes / row.seconds / 1e9:>7,.0f} {row.share:>9.0%}", flush=True)
 
 
 def _print_machine() -> None:

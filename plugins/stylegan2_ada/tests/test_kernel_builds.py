@@ -89,7 +89,7 @@ def sources() -> Iterator[tuple[Kernel, dict[str, Constant]]]:
     for module in bias_act_op, upfirdn2d_op:
         for constants in module.used_in_training():
             yield module.KERNEL, constants
-    common = {"CLAMP": True, "INDEX": "unsigned int"}
+    common = {"CLAMP": True, "INDEX": "unsigned int", "TIMES": 2}
     for act, order in itertools.product(range(9), range(3)):
         bias = {"BIAS": 1 if order == 0 else 0, "VECTOR": 1, "TYPE": "bfloat16"}
         yield bias_act_op.KERNEL, {"ACT": act, "ORDER": order, **common, **bias}

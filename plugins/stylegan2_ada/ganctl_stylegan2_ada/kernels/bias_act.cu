@@ -10,7 +10,6 @@ enum { LINEAR, RELU, LRELU, TANH, SIGMOID, ELU, SELU, SOFTPLUS, SWISH };
 
 using T = TYPE;
 using C = Counted<T>::type;
-using Vector = Pack<T, VECTOR>;
 
 struct Arguments {
   const T* x;       // order 0: x; order 1: dy; order 2: the gradient of order 1's result
@@ -75,52 +74,48 @@ __device__ inline C curve(C u) {
   }
 }
 
-__device__ inline Vector read(const T* from, INDEX vector) {
-  return reinterpret_cast<const Vector*>(from)[vector];
-}
-
 extern "C" __global__ void bias_act(Arguments a) {
   constexpr bool BY_Z = ACT == SWISH;
   constexpr bool HAS_Y = ORDER > 0 && (CLAMP || (!BY_Z && ACT != LINEAR));
   const C alpha = C(a.alpha), gain = C(a.gain), clamp = C(a.clamp);
   const INDEX count = (INDEX)a.count;
   const INDEX first = (INDEX)blockIdx.x * (blockDim.x * TIMES) + threadIdx.x;
-  Vector x[TIMES], y[TIMES], z[TIMES], dy[TIMES];
+  C x[TIMES][VECTOR], y[TIMES][VECTOR], z[TIMES][VECTOR], dy[TIMES][VECTOR];
   UNROLL
   for (int t = 0; t < TIMES; t++) {
     const INDEX vector = first + t * blockDim.x;
     if (vector >= count) break;
-    x[t] = read(a.x, vector);
-    if constexpr (HAS_Y) y[t] = read(a.y, vector);
-    if constexpr (ORDER > 0 && BY_Z) z[t] = read(a.z, vector);
-    if constexpr (ORDER == 2) dy[t] = read(a.dy, vector);
+    read(a.x, vector, x[t]);
+    if constexpr (HAS_Y) read(a.y, vector, y[t]);
+    if constexpr (ORDER > 0 && BY_Z) read(a.z, vector, z[t]);
+    if constexpr (ORDER == 2) read(a.dy, vector, dy[t]);
   }
   UNROLL
   for (int t = 0; t < TIMES; t++) {
     const INDEX vector = first + t * blockDim.x;
     if (vector >= count) break;
-    Vector out, b = {};
-    if constexpr (ORDER == 0 && BIAS == 1) b.values[0] = a.b[vector / (INDEX)a.stride % (INDEX)a.size];
-    if constexpr (ORDER == 0 && BIAS == 2) b = read(a.b, vector % (INDEX)a.size);
+    C b[BIAS == 2 ? VECTOR : 1] = {}, out[VECTOR];
+    if constexpr (ORDER == 0 && BIAS == 1) read(a.b, vector / (INDEX)a.stride % (INDEX)a.size, b);
+    if constexpr (ORDER == 0 && BIAS == 2) read(a.b, vector % (INDEX)a.size, b);
     UNROLL
     for (int n = 0; n < VECTOR; n++) {
-      C value = counted(x[t].values[n]);
+      C value = x[t][n];
       if constexpr (ORDER == 0) {
-        if constexpr (BIAS) value += counted(b.values[BIAS == 2 ? n : 0]);
+        if constexpr (BIAS) value += b[BIAS == 2 ? n : 0];
         value = activate(value, alpha) * gain;
         if constexpr (CLAMP) value = value > clamp ? clamp : value < -clamp ? -clamp : value;
       } else {
-        const C known = HAS_Y ? counted(y[t].values[n]) : C(0);
-        const C u = BY_Z ? counted(z[t].values[n]) : ACT <= LRELU ? known : known / gain;
+        const C known = HAS_Y ? y[t][n] : C(0);
+        const C u = BY_Z ? z[t][n] : ACT <= LRELU ? known : known / gain;
         if constexpr (ORDER == 1) value *= slope(u, alpha) * gain;
         if constexpr (ORDER == 2) {
-          value *= counted(dy[t].values[n]) * curve(u);
+          value *= dy[t][n] * curve(u);
           if constexpr (BY_Z) value *= gain;
         }
         if constexpr (CLAMP) value = known >= clamp || known <= -clamp ? C(0) : value;
       }
-      store(out.values[n], value);
+      out[n] = value;
     }
-    reinterpret_cast<Vector*>(a.out)[vector] = out;
+    write(a.out, vector, out);
   }
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+
 class Unavailable(Exception):
     """Why no kernel can be built or run here, and what to do about it."""
 

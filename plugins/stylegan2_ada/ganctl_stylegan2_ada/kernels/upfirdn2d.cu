@@ -13,7 +13,6 @@
 
 using T = TYPE;
 using C = Counted<T>::type;
-using Vector = Pack<T, VECTOR>;
 
 struct Arguments {
   const T* x;
@@ -37,17 +36,12 @@ __host__ __device__ constexpr int needed(int up, int down, int taps, int phase, 
 constexpr int IN_ROWS = needed(UPY, DOWNY, KY, PHASEY, ROWS);
 constexpr int IN_COLUMNS = needed(UPX, DOWNX, KX, PHASEX, COLUMNS);
 
-extern "C" __global__ void upfirdn2d(Arguments a) {
-  const INDEX thread = (INDEX)blockIdx.x * blockDim.x + threadIdx.x;
-  if (thread >= (INDEX)a.threads) return;
-  const INDEX lane = thread % a.lanes;
-  const INDEX tile = thread / a.lanes;
-  const int column = (int)(tile % a.wide) * COLUMNS;
-  const int row = (int)(tile / a.wide % a.tall) * ROWS;
-  const INDEX plane = tile / a.wide / a.tall;
-  const int x0 = column / UPX * DOWNX + a.first_x;
-  const int y0 = row / UPY * DOWNY + a.first_y;
-
+// Filters what lies at and after sample (y0, x0), whose vector is `first`: a number that may have
+// wrapped where that sample is outside, and is whole again where one inside is meant. INSIDE: all
+// samples that are needed are there.
+template <bool INSIDE>
+__device__ inline void filter(
+    const Arguments& a, int y0, int x0, INDEX first, C (&sums)[ROWS][COLUMNS][VECTOR]) {
   C gx[SEPARABLE ? KX : 1], gy[SEPARABLE ? KY : 1], g[SEPARABLE ? 1 : KY * KX];
   if constexpr (SEPARABLE) {
     UNROLL
@@ -58,20 +52,19 @@ extern "C" __global__ void upfirdn2d(Arguments a) {
     UNROLL
     for (int k = 0; k < KY * KX; k++) g[k] = C(a.gain) * a.fx[a.flip ? k : KY * KX - 1 - k];
   }
-
-  C sums[ROWS][COLUMNS][VECTOR] = {};
+  const INDEX line = (INDEX)a.in_width * a.lanes;
   UNROLL
   for (int i = 0; i < IN_ROWS; i++) {
-    if (y0 + i < 0 || y0 + i >= a.in_height) continue;
+    if (!INSIDE && (y0 + i < 0 || y0 + i >= a.in_height)) continue;
     C samples[IN_COLUMNS][VECTOR];
-    const Vector* line = reinterpret_cast<const Vector*>(a.x) +
-        (plane * a.in_height + (y0 + i)) * a.in_width * a.lanes + lane;
     UNROLL
     for (int j = 0; j < IN_COLUMNS; j++) {
-      Vector vector = {};
-      if (x0 + j >= 0 && x0 + j < a.in_width) vector = line[(INDEX)(x0 + j) * a.lanes];
-      UNROLL
-      for (int n = 0; n < VECTOR; n++) samples[j][n] = counted(vector.values[n]);
+      if (INSIDE || (x0 + j >= 0 && x0 + j < a.in_width)) {
+        read(a.x, first + i * line + (INDEX)j * a.lanes, samples[j]);
+      } else {
+        UNROLL
+        for (int n = 0; n < VECTOR; n++) samples[j][n] = 0;
+      }
     }
     if constexpr (SEPARABLE) {
       C filtered[COLUMNS][VECTOR] = {};
@@ -113,17 +106,36 @@ extern "C" __global__ void upfirdn2d(Arguments a) {
       }
     }
   }
+}
+
+extern "C" __global__ void upfirdn2d(Arguments a) {
+  const INDEX thread = (INDEX)blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= (INDEX)a.threads) return;
+  const INDEX lane = thread % a.lanes;
+  const INDEX tile = thread / a.lanes;
+  const int column = (int)(tile % a.wide) * COLUMNS;
+  const int row = (int)(tile / a.wide % a.tall) * ROWS;
+  const INDEX plane = tile / a.wide / a.tall;
+  const int x0 = column / UPX * DOWNX + a.first_x;
+  const int y0 = row / UPY * DOWNY + a.first_y;
+  const INDEX first = ((plane * a.in_height + y0) * a.in_width + x0) * a.lanes + lane;
+
+  C sums[ROWS][COLUMNS][VECTOR] = {};
+  const bool inside = x0 >= 0 && x0 + IN_COLUMNS <= a.in_width && y0 >= 0 &&
+      y0 + IN_ROWS <= a.in_height;
+  if (inside) {
+    filter<true>(a, y0, x0, first, sums);
+  } else {
+    filter<false>(a, y0, x0, first, sums);
+  }
 
   UNROLL
   for (int r = 0; r < ROWS; r++) {
     UNROLL
     for (int c = 0; c < COLUMNS; c++) {
       if (row + r >= a.out_height || column + c >= a.out_width) continue;
-      Vector out;
-      UNROLL
-      for (int n = 0; n < VECTOR; n++) store(out.values[n], sums[r][c][n]);
       const INDEX pixel = (plane * a.out_height + (row + r)) * a.out_width + (column + c);
-      reinterpret_cast<Vector*>(a.y)[pixel * a.lanes + lane] = out;
+      write(a.y, pixel * a.lanes + lane, sums[r][c]);
     }
   }
 }

@@ -15,6 +15,11 @@ static inline float from_float16(unsigned short bits) {
   return value;
 }
 
+static inline void from_float16s(unsigned int word, float& low, float& high) {
+  low = from_float16(word & 0xffff);
+  high = from_float16(word >> 16);
+}
+
 static inline unsigned short to_float16(float value) {
   const _Float16 nearest = value;
   unsigned short bits;
