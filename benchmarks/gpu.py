@@ -52,6 +52,9 @@ PATIENCE = 40
 """Seconds that a part may take beyond its own: for one row."""
 
 
+INFINITE = float("inf")
+
+
 class Report:
     """What was found so far, on the disk."""
 
@@ -89,8 +92,8 @@ def run(name: str, options: list[str], report: Report, until: float) -> None:
         timer.start()
         assert child.stdout is not None
         for line in child.stdout:
-            if not line.startswith("{"):
-                continue
+            if not (line.startswith("{") and line.endswith("\n")):
+                continue  # what a library says, or half a row of a child that was killed
             row = json.loads(line)
             if "machine" in row:
                 report.content |= row
@@ -157,7 +160,8 @@ def summary(parts: dict[str, Row]) -> list[str]:
     for order in ("forward", "backward", "double"):
         by_dtype: dict[str, list[tuple[float, float, str]]] = {}
         for row in parts.get("equality", {}).get("rows", []):
-            error = row["kernels"][order], row["plain"][order], row["what"]
+            case = f"{row['what']}, {row['layout']}"
+            error = row["kernels"].get(order, INFINITE), row["plain"].get(order, INFINITE), case
             by_dtype.setdefault(row["dtype"], []).append(error)
         for dtype, errors in by_dtype.items():
             ours, plain, what = max(errors)

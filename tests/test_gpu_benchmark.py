@@ -33,7 +33,7 @@ def test_every_part_of_the_benchmark_runs_on_a_cpu(tmp_path: Path) -> None:
     assert cold["kernels"] == warm["kernels"] > 5
     assert warm["seconds"] < cold["seconds"]
     for row in parts["equality"]:
-        worst = max(row["kernels"].values())
+        worst = max(row["kernels"][order] for order in ("forward", "backward", "double"))
         assert worst < (1e-6 if row["dtype"] == "float32" else 3e-3), row
     copy, *kernels = parts["bandwidth"]
     assert copy["share"] == 1
