@@ -5,75 +5,17 @@ folders that it wants on the path of the command line.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors import safe_open
+from third_parties import ARCHITECTURE, Install, Project, installer
 
 CLI = Any  # the fixture `ganctl` of conftest.py
-Install = Callable[..., dict[str, str]]
-
-PYPROJECT = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "{name}"
-version = "1.2.3"
-description = "Made by the tests"
-
-[project.entry-points."ganctl.{kind}s"]
-{entry} = "{value}"
-"""
-
-ARCHITECTURE = '''\
-from ganctl import Architecture, NoOptions, Recipe
-
-
-class Linear(Architecture[NoOptions], api=1):
-    """One linear layer for each player."""
-
-    resolution = 28
-
-    def build(self, options, spec):
-        from torch import nn
-
-        from ganctl import Discriminator, Generator
-
-        shape = (spec.channels, spec.height, spec.width)
-        pixels = spec.channels * spec.height * spec.width
-
-        class LinearGenerator(Generator):
-            z_dim = 8
-
-            def __init__(self):
-                super().__init__()
-                self.layer = nn.Linear(8 + spec.classes, pixels)
-
-            def forward(self, z, c=None):
-                return self.layer(z).tanh().view(-1, *shape)
-
-        class LinearDiscriminator(Discriminator):
-            def __init__(self):
-                super().__init__()
-                self.layer = nn.Linear(pixels, 1)
-
-            def forward(self, x, c=None):
-                return self.layer(x.flatten(1))
-
-        return LinearGenerator(), LinearDiscriminator()
-
-    def recipe(self, options, spec, batch):
-        return Recipe(objective="bce", batch=64, kimg=1, lr=1e-3, betas=(0.5, 0.999))
-'''
 
 OBJECTIVE = """\
 from ganctl import NoOptions, Objective
@@ -162,17 +104,6 @@ time.sleep(10)
 """
 
 
-@dataclass(frozen=True)
-class Project:
-    """A distribution `ganctl-NAME` with one plugin NAME in the module `ganctl_NAME`."""
-
-    source: str
-    attribute: str = "Linear"
-    kind: str = "architecture"
-    module: str | None = None
-    entry: str | None = None
-
-
 PROJECTS = {
     "good": Project(ARCHITECTURE),
     "twin": Project(ARCHITECTURE, entry="mlp"),
@@ -242,33 +173,7 @@ print(json.dumps(results))
 
 @pytest.fixture(scope="session")
 def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """`install("good", "slow")`: the environment in which these distributions are installed."""
-    installed: dict[str, Path] = {}
-
-    def folder(name: str) -> Path:
-        if name not in installed:
-            project, target = tmp_path_factory.mktemp(name), tmp_path_factory.mktemp("site")
-            write(project, name)
-            pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-            options = ["--no-deps", "--no-build-isolation", "--no-compile", "--target", target]
-            subprocess.run([*pip, "install", *options, project], check=True)
-            installed[name] = target
-        return installed[name]
-
-    def environment(*names: str) -> dict[str, str]:
-        return {"PYTHONPATH": os.pathsep.join(str(folder(name)) for name in names)}
-
-    return environment
-
-
-def write(folder: Path, name: str) -> None:
-    project = PROJECTS[name]
-    value = f"{project.module or f'ganctl_{name}'}:{project.attribute}".removesuffix(":")
-    text = PYPROJECT.format(
-        name=f"ganctl-{name}", kind=project.kind, entry=project.entry or name, value=value
-    )
-    (folder / "pyproject.toml").write_text(text)
-    (folder / f"ganctl_{name}.py").write_text(project.source)
+    return installer(PROJECTS, tmp_path_factory)
 
 
 def several(ganctl: CLI, *commands: tuple[str, ...]) -> list[tuple[int, str, str]]:

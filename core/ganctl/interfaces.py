@@ -104,6 +104,24 @@ class StyleSynthesis(Protocol):
         """
 
 
+class WrongResult(TypeError):
+    """Somebody's code gives what its interface does not have; `module` is where it is written."""
+
+    def __init__(self, module: str, message: str) -> None:
+        super().__init__(message)
+        self.module = module
+
+
+def expect_shape(network: nn.Module, what: str, found: Tensor, *wanted: int) -> None:
+    """Raise `WrongResult` unless `found` has the shape `wanted`."""
+    if found.shape != wanted:
+        kind = type(network)
+        raise WrongResult(
+            kind.__module__,
+            f"{kind.__name__} gives {what} of {tuple(found.shape)}, not {wanted}",
+        )
+
+
 class StyleGenerator(Generator):
     """A generator in two halves: latents to styles, styles to images."""
 
@@ -226,6 +244,7 @@ class Players:
         if self.augmenter is not None:
             x = self.augmenter(x)
         logits: Tensor = self.discriminator(x, c)
+        expect_shape(self.discriminator, "logits", logits, len(x), 1)
         return logits
 
     def judge(

@@ -14,7 +14,15 @@ from torch import Tensor
 from . import checkpoint, random
 from .errors import UserError
 from .images import Images
-from .interfaces import Generator, Network, Noise, Progress, StyleGenerator, to_pixels
+from .interfaces import (
+    Generator,
+    Network,
+    Noise,
+    Progress,
+    StyleGenerator,
+    expect_shape,
+    to_pixels,
+)
 from .options import dump
 from .options import load as load_options
 from .plugin import Architecture
@@ -141,6 +149,8 @@ class Model:
                 if len(images) > 1 and random.states(self.device) != before:
                     batch = 1
                     continue
+                shape = self.spec.channels, self.spec.height, self.spec.width
+                expect_shape(self.generator, "images", images, len(images), *shape)
                 parts.append(to_pixels(images))
                 start += batch
         return np.concatenate(parts).view(Images)

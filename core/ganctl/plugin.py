@@ -62,7 +62,7 @@ class Plugin(Generic[O]):
         super().__init_subclass__(**rest)
         if api is not None:
             cls.api = api
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in cls.__dict__.get("__orig_bases__", ()):
             for argument in get_args(base):
                 if isinstance(argument, type):
                     cls.options_class = argument

@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from . import options
@@ -98,6 +99,10 @@ class Entry:
                 f"{self.label} failed: {_reason(error)} (GANCTL_TRACEBACK=1 shows where)"
             ) from error
 
+    def _wrote(self, module: str) -> bool:
+        """Whether the module belongs to the package that the plugin is in."""
+        return module.partition(".")[0] == self.value.partition(":")[0].strip().partition(".")[0]
+
     def _check(self, target: Any) -> None:
         base = KINDS[self.kind]
         if not (isinstance(target, type) and issubclass(target, base)):
@@ -108,6 +113,26 @@ class Entry:
                 raise TypeError(f"its class names no plugin API: class …(…, api={max(SUPPORTED)})")
             raise TypeError(f"it was made for plugin API {target.api}; this ganctl has {known}")
         options.describe(target.options_class)
+
+
+@contextmanager
+def blamed(plugins: Sequence[Entry]) -> Iterator[None]:
+    """Within: code of several plugins runs; what one of them raises is a `PluginError` that names
+    it. It is the one whose code was nearest to where the exception came from."""
+    try:
+        yield
+    except (GanctlError, MemoryError):
+        raise
+    except Exception as error:
+        modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+        modules.append(getattr(error, "module", ""))
+        named = (
+            plugin for module in reversed(modules) for plugin in plugins if plugin._wrote(module)
+        )
+        if (culprit := next(named, None)) is None:
+            raise
+        with culprit.guard():
+            raise
 
 
 def entries(kind: str | None = None) -> list[Entry]:

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
-from torch import autocast
+from torch import Tensor, autocast
 
 from .. import random
 from ..data.loader import Loader
-from ..interfaces import Batch, Phase, Progress
+from ..interfaces import Batch, Phase, Progress, WrongResult
 from .state import State
 from .tally import Tally
 
@@ -54,6 +54,9 @@ def train(
                 random.seed_everything(random.derive(seed, "step", step, phase.name))
                 with random.rows(start, start + len(micro), len(batch)), cast():
                     loss = phase.loss(micro)
+                if not isinstance(loss, Tensor) or loss.ndim:
+                    what = f"the loss of phase {phase.name} is no tensor of one number"
+                    raise WrongResult(getattr(phase.loss, "__module__", ""), what)
                 share = gain * len(micro) / len(batch)
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))

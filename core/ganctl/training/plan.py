@@ -184,6 +184,8 @@ def resolve(core: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) ->
     spec, data = _spec(settings, architecture.plugin, source, preparation)
     with architecture.entry.guard():
         recipe = architecture.plugin.recipe(architecture.options, spec, settings.batch)
+        if not isinstance(recipe, Recipe):
+            raise TypeError(f"its recipe is a {type(recipe).__name__}, not a Recipe")
         if settings.init_from is not None:
             recipe = replace(recipe, **recipe.transfer)
     settings = _decide(settings, recipe)

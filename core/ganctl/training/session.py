@@ -19,7 +19,16 @@ from ..errors import GanctlError, Interrupted, UserError
 from ..files import write_atomically
 from ..hooks import Hooks, as_figures
 from ..images import sample_grid, save_png, to_pil
-from ..interfaces import Players, Progress, to_pixels
+from ..interfaces import (
+    Augmenter,
+    Discriminator,
+    Generator,
+    Phase,
+    Players,
+    Progress,
+    to_pixels,
+)
+from ..registry import blamed
 from ..signals import interruptible
 from .device import peak_memory, pick_device
 from .ema import EMA
@@ -139,50 +148,55 @@ class Session:
         self.hooks.call("start", session=self)
         listening = self.hooks.listens("step")
         outcome = "failed"
+        plan = self.plan
+        written = [c.entry for c in (plan.architecture, plan.objective, plan.augment) if c]
         try:
-            picture = self._sample(progress)
-            self._logged, saved_at = (time.monotonic(), progress.images), time.monotonic()
-            with interruptible("finishing this step and saving") as interrupted:
-                for progress in train(
-                    self.state,
-                    self.loader,
-                    self.phases,
-                    self._tally,
-                    total=self.total,
-                    micro_batch=_given(settings.micro_batch),
-                    seed=settings.seed,
-                    precision=PRECISIONS[settings.precision],
-                ):
-                    if listening:
-                        self.hooks.call("step", session=self, progress=progress)
-                    stop = (
-                        interrupted.is_set()
-                    )  # read once: a signal from here on is for the next step
-                    done = progress.images >= self.total
-                    last = done or stop
-                    better = False
-                    if judge is not None and (done or _passed(progress.images, batch, judge.every)):
-                        better = self._judge_or_save(judge, progress)
-                    minutes = (time.monotonic() - saved_at) / 60
-                    save = (
-                        last
-                        or better
-                        or _passed(progress.images, batch, settings.checkpoint_every)
-                        or minutes >= settings.checkpoint_minutes
-                    )
-                    if save or _passed(progress.images, batch, settings.log_every):
-                        self._tick(progress)
-                    if last or _passed(progress.images, batch, settings.sample_every):
-                        picture = self._sample(progress)
-                    if save:
-                        self._save(progress)
-                        saved_at = time.monotonic()
-                    if stop and progress.images < self.total:
-                        outcome = "interrupted"
-                        raise Interrupted(
-                            f"stopped after {progress.kimg:.3f} kimg; everything is saved. "
-                            f"To continue: ganctl resume {self.run.folder}"
+            with blamed(written):
+                picture = self._sample(progress)
+                self._logged, saved_at = (time.monotonic(), progress.images), time.monotonic()
+                with interruptible("finishing this step and saving") as interrupted:
+                    for progress in train(
+                        self.state,
+                        self.loader,
+                        self.phases,
+                        self._tally,
+                        total=self.total,
+                        micro_batch=_given(settings.micro_batch),
+                        seed=settings.seed,
+                        precision=PRECISIONS[settings.precision],
+                    ):
+                        if listening:
+                            self.hooks.call("step", session=self, progress=progress)
+                        stop = (
+                            interrupted.is_set()
+                        )  # read once: a signal from here on is for the next step
+                        done = progress.images >= self.total
+                        last = done or stop
+                        better = False
+                        if judge is not None and (
+                            done or _passed(progress.images, batch, judge.every)
+                        ):
+                            better = self._judge_or_save(judge, progress)
+                        minutes = (time.monotonic() - saved_at) / 60
+                        save = (
+                            last
+                            or better
+                            or _passed(progress.images, batch, settings.checkpoint_every)
+                            or minutes >= settings.checkpoint_minutes
                         )
+                        if save or _passed(progress.images, batch, settings.log_every):
+                            self._tick(progress)
+                        if last or _passed(progress.images, batch, settings.sample_every):
+                            picture = self._sample(progress)
+                        if save:
+                            self._save(progress)
+                            saved_at = time.monotonic()
+                        if stop and progress.images < self.total:
+                            outcome = "interrupted"
+                            raise Interrupted(
+                                f"stopped after {progress.kimg:.3f} kimg; everything is saved. "
+                                f"To continue: ganctl resume {self.run.folder}"
+                            )
             outcome = "done"
             return picture
         except KeyboardInterrupt:
@@ -193,7 +207,8 @@ class Session:
         except GanctlError as error:
             latest = self.run.latest()
             kept = f"the last checkpoint, {latest}, is intact" if latest else "nothing was saved"
-            raise GanctlError(f"{error} ({kept}; run: {self.run.folder})") from None
+            told = GanctlError(f"{error} ({kept}; run: {self.run.folder})")
+            raise told from error.__cause__
         finally:
             if outcome:
                 self.hooks.call("end", session=self, progress=progress, outcome=outcome)
@@ -339,16 +354,25 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
     settings = plan.settings
     random.seed_everything(random.derive(settings.seed, "init"))
     with plan.architecture.entry.guard():
-        networks = plan.architecture.plugin.build(plan.architecture.options, plan.spec)
-    generator, discriminator = (network.to(device).train() for network in networks)
+        generator, discriminator = plan.architecture.plugin.build(
+            plan.architecture.options, plan.spec
+        )
+        _expect(generator, Generator)
+        _expect(discriminator, Discriminator)
+    for network in generator, discriminator:
+        network.to(device).train()
     freeze(discriminator, settings.freeze_d)
     augmenter = None
     if plan.augment is not None:
         with plan.augment.entry.guard():
-            augmenter = plan.augment.plugin.build(plan.augment.options, plan.spec).to(device)
+            augmenter = plan.augment.plugin.build(plan.augment.options, plan.spec)
+            _expect(augmenter, Augmenter)
+        augmenter.to(device)
     players = Players(generator, discriminator, augmenter)
     with plan.objective.entry.guard():
-        phases = plan.objective.plugin.phases(players, plan.objective.options)
+        phases = list(plan.objective.plugin.phases(players, plan.objective.options))
+        for phase in phases:
+            _expect(phase, Phase)
     optimizers = {
         player: PlayerOptimizer(
             players[player],
@@ -369,6 +393,11 @@ def build(plan: Plan, device: torch.device) -> tuple[State, list[Any]]:
     if settings.ema_kimg:
         ema = EMA(generator, settings.ema_kimg, settings.ema_rampup or None)
     return State(players, optimizers, ema), phases
+
+
+def _expect(thing: object, kind: type) -> None:
+    if not isinstance(thing, kind):
+        raise TypeError(f"it gives {type(thing).__name__}, not {kind.__name__}")
 
 
 def check_size(dataset: Dataset, batch: int) -> None:

@@ -166,6 +166,10 @@ def _driver() -> Any:
         raise Unavailable(
             f"the package cuda-bindings is missing: pip install {_package('cuda-bindings')}"
         ) from None
+    if not hasattr(driver, "cuLibraryLoadData"):
+        raise Unavailable(
+            f"cuda-bindings is older than 12: pip install --upgrade {_package('cuda-bindings')}"
+        )
     return driver
 
 
