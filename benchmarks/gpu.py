@@ -15,12 +15,14 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,10 @@ def run(name: str, options: list[str], report: Report, until: float) -> None:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=True,  # what it starts ends with it
         )
-        timer = threading.Timer(min(seconds + PATIENCE, ENOUGH - begun), child.kill)
+        end = partial(os.killpg, child.pid, signal.SIGKILL)
+        timer = threading.Timer(min(seconds + PATIENCE, ENOUGH - begun), end)
         timer.start()
         assert child.stdout is not None
         for line in child.stdout:
@@ -172,7 +176,7 @@ def summary(parts: dict[str, Row]) -> list[str]:
     lines += [f"{what}: {min(of):.0%} to {max(of):.0%} of a copy" for what, of in shares.items()]
     for row in parts.get("training", {}).get("rows", []):
         case = f"{row['side']} {row['recipe']}{' ada' if row['augment'] else ''} {row['operators']}"
-        figures = "out of memory"
+        figures = row.get("error", "")
         if "error" not in row:
             figures = f"{row['images_per_second']} img/s, {row['seconds_per_kimg']} s/kimg"
             figures += f", {row.get('peak_memory_gb', 0):.1f} GB"

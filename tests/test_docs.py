@@ -33,7 +33,7 @@ OTHERS = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 
 BLOCK = re.compile(
     r"^(?:<!-- (?P<key>[a-z ]+): (?P<value>[^\n]*?) -->\n)?"
-    r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    r"```(?P<language>[\w+]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 PIP, LOCAL = "python -m pip install", re.compile(r"python -m pip install (\./[\w-]+)")
@@ -182,7 +182,7 @@ def test_every_block_says_what_it_is() -> None:
         for block in found:
             where = f"{name_of(page)}:{block.line}"
             assert block.key in ("", "file", "status", "not run"), where
-            assert block.language in (*RUN, "toml", "json", "text", ""), where
+            assert block.language in (*RUN, "toml", "json", "c++", "text", ""), where
             assert block.key != "status" or block.language in ("console", *SHELLS), where
 
 

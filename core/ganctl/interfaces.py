@@ -112,14 +112,13 @@ class WrongResult(TypeError):
         self.module = module
 
 
-def expect_shape(network: nn.Module, what: str, found: Tensor, *wanted: int) -> None:
-    """Raise `WrongResult` unless `found` has the shape `wanted`."""
-    if found.shape != wanted:
-        kind = type(network)
-        raise WrongResult(
-            kind.__module__,
-            f"{kind.__name__} gives {what} of {tuple(found.shape)}, not {wanted}",
-        )
+def expect_shape(network: nn.Module, what: str, found: Any, *wanted: int) -> None:
+    """Raise `WrongResult` unless `found` is a tensor of the shape `wanted`."""
+    if isinstance(found, Tensor) and found.shape == wanted:
+        return
+    kind = type(network)
+    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    raise WrongResult(kind.__module__, f"{kind.__name__} gives {what} of {shape}, not {wanted}")
 
 
 class StyleGenerator(Generator):

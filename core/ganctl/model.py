@@ -141,16 +141,16 @@ class Model:
         by one, so that each image's follow from its own seed."""
         parts = []
         with random.preserved(self.device):
-            start = 0
+            start, shape = 0, (self.spec.channels, self.spec.height, self.spec.width)
             while start < len(seeds):
                 random.seed_everything(random.derive(seeds[start], "generate"))
                 before = random.states(self.device)
-                images = make(slice(start, start + batch))
+                rows = slice(start, min(start + batch, len(seeds)))
+                images = make(rows)
+                expect_shape(self.generator, "images", images, rows.stop - start, *shape)
                 if len(images) > 1 and random.states(self.device) != before:
                     batch = 1
                     continue
-                shape = self.spec.channels, self.spec.height, self.spec.width
-                expect_shape(self.generator, "images", images, len(images), *shape)
                 parts.append(to_pixels(images))
                 start += batch
         return np.concatenate(parts).view(Images)

@@ -101,7 +101,7 @@ def _plugins() -> list[Check]:
         try:
             plugin = entry.load()
             advice = plugin.missing()
-            checks.extend(plugin.checks())
+            checks.extend((what, ok, detail) for what, ok, detail in plugin.checks())
         except PluginError as error:
             checks.append((f"{entry.kind} {entry.name}", False, str(error)))
             continue

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"ganctl: warning: {message}", file=sys.stderr)
+    print(f"ganctl: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _dispatch(arguments: list[str]) -> int:

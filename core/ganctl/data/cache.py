@@ -54,7 +54,9 @@ class OnDevice:
         self.images = images
 
     def gather(self, indices: Tensor) -> Tensor:
-        return self.images.index_select(0, indices.to(self.images.device, non_blocking=True))
+        where = self.images.device
+        chosen = indices.to(where, non_blocking=where.type == "cuda")  # which copies them at once
+        return self.images.index_select(0, chosen)
 
 
 class Decoded:

@@ -57,10 +57,10 @@ class Loader:
     def __call__(self, step: int) -> tuple[Tensor, Tensor | None]:
         """(N, C, H, W) uint8 and (N, classes) one-hot float32 or None, on the device."""
         rows, images = self._take(step)
-        images = self._flip(images.to(self.device, non_blocking=True), rows)
+        images = self._flip(self._sent(images), rows)
         labels = None
         if self._labels is not None:
-            labels = self._labels[self._indices(rows).to(self.device, non_blocking=True)]
+            labels = self._labels[self._sent(self._indices(rows))]
         return images, labels
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -106,8 +106,11 @@ class Loader:
             pixels, chosen = images.numpy(), flipped.numpy()
             pixels[chosen] = mirrored(pixels[chosen])
             return images
-        flipped = flipped.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
-        return torch.where(flipped, images.flip(3), images)
+        return torch.where(self._sent(flipped).view(-1, 1, 1, 1), images.flip(3), images)
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        """On the device; CUDA copies what it needs at once, and nobody waits."""
+        return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
     def _rows(self, step: int) -> Tensor:
         start, stop = step * self.batch, (step + 1) * self.batch

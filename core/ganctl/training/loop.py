@@ -54,9 +54,10 @@ def train(
                 random.seed_everything(random.derive(seed, "step", step, phase.name))
                 with random.rows(start, start + len(micro), len(batch)), cast():
                     loss = phase.loss(micro)
-                if not isinstance(loss, Tensor) or loss.ndim:
+                if not isinstance(loss, Tensor) or loss.numel() != 1:
                     what = f"the loss of phase {phase.name} is no tensor of one number"
-                    raise WrongResult(getattr(phase.loss, "__module__", ""), what)
+                    made_by = getattr(phase.loss, "func", phase.loss)  # of a functools.partial
+                    raise WrongResult(getattr(made_by, "__module__", ""), what)
                 share = gain * len(micro) / len(batch)
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 tally.add(f"loss/{phase.name}", loss.detach(), weight=len(micro))

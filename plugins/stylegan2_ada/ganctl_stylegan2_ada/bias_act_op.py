@@ -66,10 +66,10 @@ def _forward(
     stride, size = math.prod(x.shape[dim + 1 :]), 1 if b is None else len(b)
     if form == torch.channels_last:
         stride = {1: 1, 3: x.shape[1], 2: x.shape[1] * x.shape[3]}.get(dim, x[0].numel())
+    b = None if b is None else b.contiguous()
     if b is None:
         at_once, bias = vector(x.numel(), x, y), 0
     elif stride == 1:
-        b = b.contiguous()
         at_once, bias = vector(size, x, y, b), 2
     else:
         at_once, bias = vector(stride, x, y), 1
@@ -143,6 +143,9 @@ def _run(
     """Have the kernel fill `out`. False: it cannot be used for this."""
     out = tensors["out"]
     assert out is not None
+    for tensor in tensors.values():
+        if tensor is not None and (tensor.dtype, tensor.device) != (out.dtype, out.device):
+            raise TypeError("bias_act: tensors of one type on one device are wanted")
     if out.dtype not in TYPES:
         return False
     constants = _constants(out.dtype, act, order, clamp is not None, bias, at_once, index(out))

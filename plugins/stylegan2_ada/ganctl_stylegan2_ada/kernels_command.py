@@ -27,7 +27,7 @@ class Kernels(Command, api=1):
     def main(
         self,
         build: Annotated[
-            bool, typer.Option("--build", help="Build all that training asks for.")
+            bool, typer.Option("--build", help="Build what training asks for.")
         ] = False,
         bench: Annotated[
             bool, typer.Option("--bench", help="Measure them beside a copy on the device.")
@@ -39,6 +39,8 @@ class Kernels(Command, api=1):
     ) -> int:
         if arch is not None and not ARCHITECTURE.fullmatch(arch):
             raise UserError(f"--arch: {arch!r} is no architecture; write sm_90, say")
+        if bench and _off():
+            raise UserError(f"--bench: {_off()}")
         if bench and not _device():
             raise UserError(f"--bench: {NO_DEVICE}")
         if build and arch is None and not _device():
@@ -48,7 +50,7 @@ class Kernels(Command, api=1):
             _build(arch or _architecture())
         if bench:
             _bench()
-        if not build and not bench:
+        if not bench:
             _print_kernels(arch or (_architecture() if _device() else None))
         return 0
 
@@ -56,11 +58,10 @@ class Kernels(Command, api=1):
         """That kernels build, run and agree with PyTorch's operators."""
         import torch
 
-        from .kernels import BACKENDS, BuildError, Unavailable
-        from .kernels.kernel import SWITCH
+        from .kernels import BuildError, Cuda, KernelWarning, Unavailable
 
-        if not BACKENDS:
-            return [("kernels", None, f"switched off by {SWITCH}: plain PyTorch operators run")]
+        if off := _off():
+            return [("kernels", None, off)]
         if not _device():
             return [("kernels", None, f"not used: {NO_DEVICE}")]
         try:
@@ -70,16 +71,23 @@ class Kernels(Command, api=1):
             error = largest_error(torch.device("cuda"))
         except BuildError as failed:
             return [("kernels", False, f"they do not compile: {_last_line(failed)}; {TELLS}")]
-        except Unavailable as failed:
+        except (Unavailable, KernelWarning) as failed:
             return [("kernels", False, f"{failed}; {TELLS}")]
-        detail = f"{count} built for {_architecture()} by {BACKENDS['cuda'].compiler()}"
-        if error > 1e-5:
+        detail = f"{count} built for {_architecture()} by {Cuda().compiler()}"
+        if not error <= 1e-5:
             return [("kernels", False, f"{detail}, but wrong by {error:.1g}; {TELLS}")]
         return [("kernels", True, detail)]
 
 
 NO_DEVICE = "there is no NVIDIA GPU that PyTorch can use"
 TELLS = "`ganctl kernels --build` tells more; GANCTL_KERNELS=off does without"
+
+
+def _off() -> str | None:
+    """That they are switched off, if so."""
+    from .kernels.kernel import OFF, SWITCH
+
+    return f"{SWITCH} switches kernels off: plain PyTorch operators run" if OFF else None
 
 
 def _device() -> bool:
@@ -119,23 +127,25 @@ def _bench() -> None:
 def _print_machine() -> None:
     import torch
 
-    from .kernels import Cuda, Unavailable, cache
+    from .kernels import Cuda, Unavailable
 
     try:
+        Cuda().check()
         compiler = Cuda().compiler()
     except Unavailable as error:
         compiler = f"none: {error}"
     device = NO_DEVICE
     if _device():
         device = f"{torch.cuda.get_device_name()}, {_architecture()}"
-    files = [file.stat().st_size for file in cache.folder().glob("*.cubin")]
     print(f"compiler  {compiler}")
     print(f"device    {device}")
-    print(f"kept in   {cache.folder()}: {len(files)} builds, {sum(files) / 1e6:.1f} MB")
+    if off := _off():
+        print(off)
 
 
 def _print_kernels(architecture: str | None) -> None:
-    from .kernels import Cuda
+    """What there is, and what the disk keeps of it."""
+    from .kernels import Cuda, cache
 
     for kernel, variants in _kernels():
         found = f"{len(variants)} variants"
@@ -143,6 +153,8 @@ def _print_kernels(architecture: str | None) -> None:
             built = sum(kernel.kept(Cuda(), architecture, constants) for constants in variants)
             found += f", {built} of them built for {architecture}"
         print(f"{kernel.name:<9} {found}")
+    files = [file.stat().st_size for file in cache.folder().glob("*.cubin")]
+    print(f"kept in   {cache.folder()}: {len(files)} builds, {sum(files) / 1e6:.1f} MB")
 
 
 def _built(architecture: str) -> Iterator[tuple[Kernel, str]]:
@@ -170,7 +182,7 @@ def _build(architecture: str) -> None:
     for name in dict.fromkeys(name for name, _ in how):
         compiled, before = (how.count((name, word)) for word in ("compiled", "found"))
         print(f"{name:<9} {compiled} compiled for {architecture}, {before} found")
-    print(f"{seconds:.2f} s")
+    print(f"in {seconds:.2f} s")
 
 
 def _last_line(error: Exception) -> str:

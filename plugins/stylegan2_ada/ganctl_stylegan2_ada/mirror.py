@@ -19,9 +19,11 @@ class Mirror:
     def read(self, buffer: Tensor) -> float:
         if self._seen is not None:
             known, version, value = self._seen
-            if known is buffer and version == buffer._version:
+            if known is buffer and version == buffer._version:  # so it is no inference tensor
                 return value
         value = buffer.item()
+        if buffer.is_inference():  # has no version
+            return value
         self._seen = buffer, buffer._version, value
         return value
 
@@ -29,4 +31,4 @@ class Mirror:
     def write(self, buffer: Tensor, value: float) -> None:
         """`value` is taken to be one of the buffer's type."""
         buffer.fill_(value)
-        self._seen = buffer, buffer._version, value
+        self._seen = None if buffer.is_inference() else (buffer, buffer._version, value)

@@ -52,7 +52,7 @@ def upfirdn2d(
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"x is (N, C, H, W) of floating point, not {x.shape} of {x.dtype}")
     if f is None:
-        f = x.new_ones(1, 1, dtype=torch.float32)
+        f = x.new_ones(1, dtype=torch.float32)
     if f.ndim not in (1, 2) or f.numel() == 0 or f.requires_grad:
         raise ValueError(f"f is (K,) or (Kh, Kw) and needs no gradient, not {f.shape}")
     if f.device != x.device:  # a kernel would read elsewhere

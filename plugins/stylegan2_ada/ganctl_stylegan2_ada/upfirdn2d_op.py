@@ -25,7 +25,7 @@ LONGEST = 4096
 NAME = "stylegan2_ada::upfirdn2d"
 _LIBRARY = Library("stylegan2_ada", "FRAGMENT")
 _LIBRARY.define(
-    "upfirdn2d(Tensor x, Tensor f, int[] vertical, int[] horizontal, bool flip, float gain)"
+    "upfirdn2d(Tensor x, Tensor f, SymInt[] vertical, SymInt[] horizontal, bool flip, float gain)"
     " -> Tensor"
 )
 
@@ -40,6 +40,8 @@ def _forward(
     x: Tensor, f: Tensor, vertical: list[int], horizontal: list[int], flip: bool, gain: float
 ) -> Tensor:
     v, h = Axis(*vertical), Axis(*horizontal)
+    if f.device != x.device:
+        raise TypeError("upfirdn2d: the filter is wanted where the images are")
     x = x.contiguous(memory_format=layout(x))
     if x.dtype in TYPES:
         y = _empty(x, v, h)

@@ -148,7 +148,7 @@ def test_a_gpu_that_the_compiler_does_not_know_gets_ptx(doubled: Kernel) -> None
 
 
 def test_a_gpu_that_is_too_old_is_told_so(doubled: Kernel) -> None:
-    with pytest.raises(Unavailable, match="sm_75 and newer, and this GPU is sm_70"):
+    with pytest.raises(Unavailable, match="sm_75 and newer, not for sm_70"):
         doubled.build(Cuda(), "sm_70", {"FACTOR": 2})
 
 
@@ -316,7 +316,7 @@ nvrtc.nvrtcVersion = absent
 @pytest.mark.parametrize(
     ("prelude", "advice"),
     [
-        (NO_BINDINGS, "the package cuda-bindings is missing: pip install cuda-bindings"),
+        (NO_BINDINGS, 'the package cuda-bindings is missing: pip install "cuda-bindings==13.*"'),
         (NO_LIBRARY, "NVRTC, CUDA's compiler, is missing (libnvrtc.so not found"),
     ],
 )
@@ -343,6 +343,22 @@ def test_a_driver_that_refuses_is_told(driver: None, doubled: Kernel) -> None:
 
     with emulation.emulated(Wrong()), pytest.warns(KernelWarning, match="CUDA_ERROR_INVALID_IMAGE"):
         assert run(doubled, FACTOR=2) is None
+
+
+def test_whatever_else_fails_is_told_too(driver: None, doubled: Kernel) -> None:
+    class Old(emulation.Emulation):
+        def load(self, *facts: Any) -> Any:
+            raise RuntimeError('Function "cuLibraryLoadData" not found')
+
+    with emulation.emulated(Old()), pytest.warns(KernelWarning, match="RuntimeError: Function"):
+        assert run(doubled, FACTOR=2) is None
+
+
+def test_nothing_is_launched_for_nothing(driver: None, doubled: Kernel) -> None:
+    with emulation.emulated():
+        launch = doubled.on(CPU, FACTOR=2)
+        assert launch is not None
+        launch(0, 32, bytes(20))
 
 
 def test_they_can_be_switched_off(tmp_path: Path) -> None:

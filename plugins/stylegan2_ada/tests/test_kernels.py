@@ -15,7 +15,8 @@ from torch.library import opcheck
 from ganctl_stylegan2_ada import bias_act_op, discriminator, synthesis, upfirdn2d_op
 from ganctl_stylegan2_ada.bias_act import Activation, bias_act
 from ganctl_stylegan2_ada.fir import Axis
-from ganctl_stylegan2_ada.kernels import plain_operators
+from ganctl_stylegan2_ada.kernels import KernelWarning, Unavailable, plain_operators
+from ganctl_stylegan2_ada.kernels.kernel import _warn
 from ganctl_stylegan2_ada.kernels.trial import largest_error
 from ganctl_stylegan2_ada.upfirdn2d import upfirdn2d
 
@@ -70,7 +71,10 @@ def test_bias_act_at_random(seed: int) -> None:
     dim, bias = draw.randrange(4), draw.random() < 0.7
     settings = {"act": act, "gain": draw.choice([None, 0.7]), "alpha": draw.choice([None, 0.4])}
     settings["clamp"] = clamp = draw.choice([None, 1.0])
-    b = torch.randn(shape[dim]).to(dtype)
+    length = shape[dim]
+    b = draw.choice(
+        [torch.randn(length), torch.randn(2 * length)[::2], torch.randn(1).expand(length)]
+    ).to(dtype)
     if clamp is not None and dtype in (torch.float16, torch.bfloat16):
         x = x * 0.3  # rounding decides what is at the limit, and what is beyond it
 
@@ -181,8 +185,30 @@ def test_autocast_leaves_them_alone() -> None:
             assert bias_act(x.bfloat16(), torch.ones(8)).dtype == torch.bfloat16
 
 
-def test_the_trial_of_doctor_finds_no_fault() -> None:
+def test_the_trial_of_doctor_finds_no_fault_but_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert largest_error(torch.device("cpu")) < 1e-6
+
+    class Refusing(emulation.Emulation):
+        def load(self, *facts: Any) -> Any:
+            raise Unavailable("the driver is older than the compiler")
+
+    for module in bias_act_op, upfirdn2d_op:
+        monkeypatch.setattr(module.KERNEL, "_launches", {})
+    _warn.cache_clear()
+    emulation.BACKENDS["cpu"] = Refusing()
+    with pytest.raises(KernelWarning, match="older than the compiler"):
+        largest_error(torch.device("cpu"))
+    _warn.cache_clear()
+
+
+def test_tensors_of_several_types_are_refused() -> None:
+    x, ops = torch.ones(1, 2, 2, 2), torch.ops.stylegan2_ada
+    with pytest.raises(TypeError, match="one type"):
+        ops.bias_act(x, torch.ones(2).half(), 1, "lrelu", 0.2, 1.0, None)
+    with pytest.raises(TypeError, match="one type"):
+        ops.bias_act_slope(x, x.half(), None, "lrelu", 0.2, 1.0, None)
 
 
 def test_training_asks_for_what_is_said(monkeypatch: pytest.MonkeyPatch, pictures: str) -> None:

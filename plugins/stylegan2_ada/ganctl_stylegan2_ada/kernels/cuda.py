@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import metadata
 from typing import Any
 
@@ -32,13 +32,14 @@ class Cuda:
 
     def compiler(self) -> str:
         """The compiler and its version, without loading it where that can be avoided."""
-        for package in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"):
-            try:
-                return f"NVRTC {metadata.version(package)}"
-            except metadata.PackageNotFoundError:
-                continue
+        with suppress(metadata.PackageNotFoundError):
+            return f"NVRTC {metadata.version(_package('nvidia-cuda-nvrtc'))}"
         major, minor = _called("nvrtcVersion", _nvrtc().nvrtcVersion())
         return f"NVRTC {major}.{minor}"
+
+    def check(self) -> None:
+        """Raise `Unavailable` when there is no compiler."""
+        _nvrtc()
 
     def architecture(self, device: torch.device) -> str:
         """What to compile for: `sm_90`, say."""
@@ -64,7 +65,7 @@ class Cuda:
         number = int(architecture.removeprefix("sm_"))
         if number < min(known):
             raise Unavailable(
-                f"{self.compiler()} compiles for sm_{min(known)} and newer, and this GPU is "
+                f"{self.compiler()} compiles for sm_{min(known)} and newer, not for "
                 f"{architecture}: install a PyTorch for an older CUDA"
             )
         exact = number in known
@@ -105,6 +106,8 @@ class Cuda:
         self, kernel: Any, device: torch.device, blocks: int, threads: int, arguments: bytes
     ) -> None:
         """Queue it on PyTorch's current stream; `arguments` is its struct, copied here."""
+        if not blocks:
+            return
         struct = ctypes.create_string_buffer(arguments, len(arguments))
         pointers = (ctypes.c_void_p * 1)(ctypes.addressof(struct))
         with self.current(device):
@@ -149,12 +152,12 @@ def _nvrtc() -> Any:
         nvrtc.nvrtcVersion()
     except ImportError:
         raise Unavailable(
-            f"the package cuda-bindings is missing: pip install {_package('cuda-bindings')}"
+            f"the package cuda-bindings is missing: {_advice('cuda-bindings')}"
         ) from None
     except RuntimeError as error:  # the library is not there
         raise Unavailable(
             f"NVRTC, CUDA's compiler, is missing ({_first_line(error)}): "
-            f"pip install {_package('nvidia-cuda-nvrtc')}"
+            f"{_advice('nvidia-cuda-nvrtc')}"
         ) from None
     return nvrtc
 
@@ -164,21 +167,27 @@ def _driver() -> Any:
         from cuda.bindings import driver
     except ImportError:
         raise Unavailable(
-            f"the package cuda-bindings is missing: pip install {_package('cuda-bindings')}"
+            f"the package cuda-bindings is missing: {_advice('cuda-bindings')}"
         ) from None
     if not hasattr(driver, "cuLibraryLoadData"):
-        raise Unavailable(
-            f"cuda-bindings is older than 12: pip install --upgrade {_package('cuda-bindings')}"
-        )
+        raise Unavailable(f"cuda-bindings is older than 12: {_advice('cuda-bindings')}")
     return driver
 
 
+def _major() -> int:
+    """Of the CUDA that PyTorch is built for; else the newest that is known."""
+    return int((torch.version.cuda or "13").partition(".")[0])
+
+
 def _package(name: str) -> str:
-    """As pip takes it, of the CUDA that PyTorch is built for."""
-    major = (torch.version.cuda or "").partition(".")[0]
-    if name == "nvidia-cuda-nvrtc" and major == "12":
-        return f"{name}-cu12"
-    return f"'{name}=={major}.*'" if major else name
+    """As it is called for this CUDA."""
+    return f"{name}-cu12" if name == "nvidia-cuda-nvrtc" and _major() == 12 else name
+
+
+def _advice(name: str) -> str:
+    if _major() < 12:
+        return "kernels need a PyTorch for CUDA 12 or newer"
+    return f'pip install "{_package(name)}=={_major()}.*"'
 
 
 def _called(name: str, answer: Sequence[Any]) -> Sequence[Any]:

@@ -27,7 +27,9 @@ Constant = str | int | bool
 SWITCH = "GANCTL_KERNELS"
 """Environment variable: `off` for plain PyTorch operators everywhere."""
 
-BACKENDS: dict[str, Cuda] = {} if os.environ.get(SWITCH) == "off" else {"cuda": Cuda()}
+OFF = os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false")
+
+BACKENDS: dict[str, Cuda] = {} if OFF else {"cuda": Cuda()}
 """Who compiles and launches, by the type of device."""
 
 LINES = 3
@@ -117,6 +119,9 @@ class Kernel:
             return None
         except Unavailable as error:
             _warn(str(error), "kernels")
+            return None
+        except Exception as error:  # of cuda-bindings, the driver, the disk: training has to go on
+            _warn(f"no kernel can be had: {type(error).__name__}: {error}", "kernels")
             return None
         return partial(backend.launch, kernel, device)
 

@@ -64,7 +64,7 @@ def load_driver(folder: Path) -> None:
     subprocess.run(
         [*GCC, "-Wl,-soname,libcuda.so.1", "-o", str(library), source, "-ldl"], check=True
     )
-    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    ctypes.CDLL(str(library))
 
 
 @contextmanager
