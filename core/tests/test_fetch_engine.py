@@ -702,9 +702,11 @@ def test_what_failed_before_comes_last(server: Server, tmp_path: Path) -> None:
     bad = {f"p{n}" for n in range(0, 24, 2)}
     impatient = replace(QUICK, hopeless=3)
     options = offer(server, {k: Answer(status=500) if k in bad else v for k, v in pictures.items()})
-    for _ in range(3):
+    for _ in range(6):  # each ends with three or more that are asked last from then on
         with suppress(GanctlError):
             fetch(Listing(), options, tmp_path, name="listing", patience=impatient)
+        if kept(tmp_path).keys() == pictures.keys() - bad:
+            break
     assert kept(tmp_path).keys() == pictures.keys() - bad
     assert run(offer(server, pictures), tmp_path).stored == 60
 
